@@ -1,1 +1,21 @@
-//! See `Cargo.toml` for what this room is.
+//! HLS playlists as values: written, read, and checked against the specification.
+//!
+//! Lives here: what a media playlist and a multivariant playlist are ([`MediaPlaylist`],
+//! [`MultivariantPlaylist`]), how they are written (`render`) and read (`parse`), and the checker ([`lint`]).
+//! Does not live here: which segments are listed (`window`), who may have a playlist and when (`delivery`),
+//! or any HTTP. "R" is RFC 8216 as revised by draft-pantos-hls-rfc8216bis; rule ids are those of docs/HLS.md.
+
+mod media_playlist;
+mod multivariant;
+mod text;
+
+pub use media_playlist::{
+    ByteRange, InitSection, Key, MediaPlaylist, Part, PlaylistType, PreloadHint, RenditionReport, Segment,
+    ServerControl, TargetDuration,
+};
+pub use multivariant::{
+    Alternative, AlternativeKind, ContentSteering, MultivariantPlaylist, Pathway, SessionData, VariantStream,
+};
+
+/// The media type of both kinds of playlist (R 4; rule S07).
+pub const MEDIA_TYPE: &str = "application/vnd.apple.mpegurl";

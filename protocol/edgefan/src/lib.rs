@@ -1,1 +1,29 @@
-//! See `Cargo.toml` for what this room is.
+//! `edgefan/1`: segments pushed to every edge while they are being made (docs/WIRE.md).
+//!
+//! Lives here: the wire ([`FrameReader`], [`Message`]), the ingest's end ([`Publisher`]: a hub of objects and a
+//! link per edge), the edge's end ([`Subscriber`]: several sources, each object once), and both ends of the
+//! control link between an edge and a balancer ([`control`]). Does not live here: sockets, TLS, dialling and
+//! waiting (`node::fan`), what a playlist lists (`window`), or which edge a viewer gets (`routing`).
+//!
+//! Everything is sans-IO: bytes and `now` come in, bytes and events go out, `deadline` says when to be called.
+
+mod event;
+mod facts;
+mod frame;
+mod have;
+mod hello;
+pub mod limits;
+mod load;
+mod message;
+mod publisher;
+mod subscriber;
+mod tlv;
+
+pub use event::{Event, SourceId};
+pub use frame::{Frame, FrameReader, FrameType, WireError};
+pub use have::{Have, HaveRange, Partial, Reached};
+pub use hello::{Address, AddressError, EdgeFacts, Hello, NodeId, Role, TicketKey, Welcome};
+pub use load::{EdgeState, Load, Standing};
+pub use message::{Close, Fetch, Lane, Message, ObjectId, Open, Skip, SkipReason};
+pub use publisher::PublisherCounters;
+pub use subscriber::SubscriberCounters;

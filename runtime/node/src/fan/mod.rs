@@ -1,0 +1,20 @@
+//! The links between nodes: tokio shells around `edgefan`'s rooms, mutual TLS on every connection.
+//!
+//! Lives here: sockets, handshakes, dialling again, the threads all of that runs on, and the handles a role
+//! holds. Does not live here: what a frame means or who gets which object first (`edgefan`), or certificates
+//! (`certs`).
+//!
+//! | who | starts | and gets |
+//! | --- | --- | --- |
+//! | ingest | [`publisher::start`] | a [`publisher::Feed`] to put objects in |
+//! | edge | [`subscriber::start`] | [`edgefan::Event`]s on the subscriber's thread |
+//! | edge | [`control::client::start`] | [`control::client::Told`] from every balancer |
+//! | lb | [`control::server::start`] | [`control::server::ControlEvent`]s from every edge |
+//!
+//! Each has one thread with a tokio runtime of its own; the handles are cheap to clone and send.
+
+pub mod control;
+mod feed;
+pub mod publisher;
+pub mod subscriber;
+mod thread;

@@ -1,0 +1,243 @@
+//! The operator's listener: `/metrics`, `/livez`, `/readyz`, `/status`, `/admin/…`, on a thread of its own.
+//!
+//! Lives here: the HTTP of it. Does not live here: what is counted or how ready a node is; the role opens a
+//! [`Panel`] that says so. Loopback unless told otherwise: there is no password on this door.
+//!
+//! | path | answer |
+//! | --- | --- |
+//! | `GET /metrics` | the role's registry in OpenMetrics text |
+//! | `GET /livez` | 200 as long as this thread turns |
+//! | `GET /readyz` | 200 ready, 404 draining, 503 not fed (or still starting), with a sentence |
+//! | `GET /status` | JSON by the role |
+//! | `POST /admin/drain`, `POST /admin/ready` | sets and unsets [`Drain`] |
+//! | `POST /admin/stop` | as SIGTERM |
+//! | `/admin/…` | whatever router the role brings |
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use prometheus_client::registry::Registry;
+use serde::{Deserialize, Serialize};
+
+use crate::settings::Address;
+use crate::{Drain, Stop};
+
+/// Where the operator listens.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OperatorSettings {
+    /// Address and port of the operator's listener. Default `127.0.0.1:9090`.
+    pub listen: Address,
+}
+
+impl Default for OperatorSettings {
+    fn default() -> Self {
+        Self { listen: Address(SocketAddr::from(([127, 0, 0, 1], 9090))) }
+    }
+}
+
+/// How ready a node is, as `/readyz` tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Does its work: 200.
+    Ready,
+    /// Lets its viewers go: 404.
+    Draining(String),
+    /// Alive, and has nothing worth serving, for this reason: 503.
+    NotFed(String),
+}
+
+/// What a role shows its operator.
+pub struct Panel {
+    /// What `/metrics` encodes.
+    pub registry: Registry,
+    /// Asked at every `/readyz`.
+    pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
+    /// Asked at every `/status`.
+    pub status: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// Routes under `/admin`, given without that prefix (`/kick/{id}`); `Router::new()` for none.
+    pub admin: Router,
+}
+
+impl fmt::Debug for Panel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Panel").field("registry", &self.registry).finish_non_exhaustive()
+    }
+}
+
+/// Why the operator cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// The address is not to be had.
+    #[error("operator listener {address}: {error}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the kernel said.
+        error: std::io::Error,
+    },
+}
+
+/// The listener; clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    address: SocketAddr,
+    room: Arc<Room>,
+}
+
+#[derive(Debug)]
+struct Room {
+    role: &'static str,
+    panel: OnceLock<Panel>,
+    drain: Drain,
+    stop: Stop,
+}
+
+impl Operator {
+    /// Binds at once, so that a taken port is an error here; answers until `stop`.
+    pub fn listen(
+        role: &'static str,
+        address: SocketAddr,
+        drain: Drain,
+        stop: Stop,
+    ) -> Result<Self, OperatorError> {
+        let error = |error| OperatorError::Listen { address, error };
+        let listener = std::net::TcpListener::bind(address).map_err(error)?;
+        listener.set_nonblocking(true).map_err(error)?;
+        let bound = listener.local_addr().map_err(error)?;
+        let room = Arc::new(Room { role, panel: OnceLock::new(), drain, stop });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(error)?;
+        let serving = room.clone();
+        std::thread::Builder::new()
+            .name("operator".into())
+            .spawn(move || {
+                runtime.block_on(async move {
+                    match tokio::net::TcpListener::from_std(listener) {
+                        Ok(listener) => serve(listener, serving).await,
+                        Err(error) => tracing::error!(%error, "operator listener"),
+                    }
+                });
+            })
+            .map_err(error)?;
+        Ok(Self { address: bound, room })
+    }
+
+    /// Where it listens; the real port where 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on the role answers. The first panel stays; a second is dropped and `false` said.
+    pub fn open(&self, panel: Panel) -> bool {
+        self.room.panel.set(panel).is_ok()
+    }
+}
+
+async fn serve(listener: tokio::net::TcpListener, room: Arc<Room>) {
+    let router = Router::new()
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/status", get(status))
+        .route("/admin/drain", post(drain))
+        .route("/admin/ready", post(ready))
+        .route("/admin/stop", post(stop))
+        .fallback(admin)
+        .with_state(room.clone());
+    let until = room.stop.clone();
+    tokio::select! {
+        served = axum::serve(listener, router) => {
+            if let Err(error) = served {
+                tracing::error!(%error, "operator listener");
+            }
+        }
+        // Short grace, so that whoever asked for the stop reads his answer.
+        () = async { until.wait().await; tokio::time::sleep(std::time::Duration::from_millis(100)).await } => {}
+    }
+}
+
+async fn readyz(State(room): State<Arc<Room>>) -> Response {
+    let readiness = match room.panel.get() {
+        Some(panel) => (panel.readiness)(),
+        None => Readiness::NotFed("starting".into()),
+    };
+    match readiness {
+        Readiness::Ready => (StatusCode::OK, "ready\n".to_owned()),
+        Readiness::Draining(why) => (StatusCode::NOT_FOUND, format!("draining: {why}\n")),
+        Readiness::NotFed(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not fed: {why}\n")),
+    }
+    .into_response()
+}
+
+async fn metrics(State(room): State<Arc<Room>>) -> Response {
+    let mut text = String::new();
+    if let Some(panel) = room.panel.get()
+        && prometheus_client::encoding::text::encode(&mut text, &panel.registry).is_err()
+    {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+        .into_response()
+}
+
+async fn status(State(room): State<Arc<Room>>) -> Response {
+    let mut value = match room.panel.get() {
+        Some(panel) => (panel.status)(),
+        None => serde_json::json!({ "state": "starting" }),
+    };
+    if let Some(object) = value.as_object_mut() {
+        object.entry("role").or_insert_with(|| room.role.into());
+        object.entry("draining").or_insert_with(|| room.drain.is_draining().into());
+        object.entry("version").or_insert_with(|| env!("CARGO_PKG_VERSION").into());
+    }
+    axum::Json(value).into_response()
+}
+
+async fn drain(State(room): State<Arc<Room>>) -> &'static str {
+    room.drain.set(true);
+    tracing::info!("told to drain");
+    "draining\n"
+}
+
+async fn ready(State(room): State<Arc<Room>>) -> &'static str {
+    room.drain.set(false);
+    tracing::info!("told to take viewers again");
+    "ready\n"
+}
+
+async fn stop(State(room): State<Arc<Room>>) -> &'static str {
+    tracing::info!("told to stop by the operator");
+    room.stop.signal();
+    "stopping\n"
+}
+
+/// Everything else: the role's own routes under `/admin`.
+async fn admin(State(room): State<Arc<Room>>, request: Request) -> Response {
+    let Some(panel) = room.panel.get() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response();
+    };
+    if !request.uri().path().starts_with("/admin/") {
+        let known = "/metrics /livez /readyz /status /admin/…";
+        return (StatusCode::NOT_FOUND, format!("nothing here; there is {known}\n")).into_response();
+    }
+    let router = Router::new().nest("/admin", panel.admin.clone());
+    let mut router = router.into_service::<axum::body::Body>();
+    match axum_call(&mut router, request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+async fn axum_call<S>(service: &mut S, request: Request) -> Result<Response, S::Error>
+where
+    S: tower_service::Service<Request, Response = Response>,
+{
+    std::future::poll_fn(|context| service.poll_ready(context)).await?;
+    service.call(request).await
+}

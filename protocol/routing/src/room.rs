@@ -1,0 +1,151 @@
+//! How much an edge has promised: what it was measured to send, and what is on its way to it.
+//!
+//! A viewer sent to an edge is seen in the edge's egress only a moment later, and a flash crowd fits into that
+//! moment many times. So each assignment reserves its rate:
+//!
+//! ```text
+//! promised = max( egress now          + reservations of the last SEEN_AFTER,     those not yet seen
+//!                 egress 10 s ago     + reservations since, decaying )           those that are slow to come
+//! ```
+//!
+//! Taking `max(egress, reservations)` alone, without the egress the reservations come on top of, would let a
+//! crowd of 800 Mbit/s into an edge that already sends 800 and has 1000.
+
+use media::BitRate;
+use std::time::{Duration, Instant};
+
+/// How long a reservation counts in full.
+pub const RESERVATION_HOLD: Duration = Duration::from_secs(5);
+/// When a reservation counts for nothing any more; between [`RESERVATION_HOLD`] and this it falls steadily.
+pub const RESERVATION_LIFE: Duration = Duration::from_secs(10);
+/// When a viewer that came at once is seen in the egress: the edge's averaging, a heartbeat, a playlist.
+const SEEN_AFTER_SECS: u64 = 2;
+
+const SECONDS: usize = RESERVATION_LIFE.as_secs() as usize;
+
+/// What was reserved, second by second. Seconds are counted from when the edge joined.
+#[derive(Debug)]
+pub(crate) struct Room {
+    began: Instant,
+    /// The last that many seconds; the one at `second % SECONDS` is the current one.
+    ring: [Cohort; SECONDS],
+    egress: u64,
+}
+
+/// One second's reservations.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cohort {
+    second: u64,
+    reserved: u64,
+    /// Egress when the second began.
+    egress_before: u64,
+}
+
+impl Room {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { began: now, ring: [Cohort::default(); SECONDS], egress: 0 }
+    }
+
+    pub(crate) fn measured(&mut self, now: Instant, egress: BitRate) {
+        self.turn(now);
+        self.egress = egress.0;
+    }
+
+    pub(crate) fn reserve(&mut self, now: Instant, rate: BitRate) {
+        let second = self.turn(now);
+        let cohort = &mut self.ring[second as usize % SECONDS];
+        cohort.reserved = cohort.reserved.saturating_add(rate.0);
+    }
+
+    pub(crate) fn promised(&self, now: Instant) -> BitRate {
+        let second = self.second(now);
+        let mut unseen = 0_u64;
+        let mut decaying = 0_u64;
+        let mut before = None;
+        for cohort in &self.ring {
+            let age = second.saturating_sub(cohort.second);
+            if age >= RESERVATION_LIFE.as_secs() {
+                continue;
+            }
+            if age < SEEN_AFTER_SECS {
+                unseen = unseen.saturating_add(cohort.reserved);
+            }
+            let falls = age.saturating_sub(RESERVATION_HOLD.as_secs());
+            let span = (RESERVATION_LIFE - RESERVATION_HOLD).as_secs();
+            decaying = decaying.saturating_add(cohort.reserved / span * (span - falls));
+            if before.is_none_or(|(oldest, _)| cohort.second < oldest) {
+                before = Some((cohort.second, cohort.egress_before));
+            }
+        }
+        let before = before.map_or(self.egress, |(_, egress)| egress);
+        BitRate(self.egress.saturating_add(unseen).max(before.saturating_add(decaying)))
+    }
+
+    fn second(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.began).as_secs()
+    }
+
+    /// Begins the current second if it has not begun yet.
+    fn turn(&mut self, now: Instant) -> u64 {
+        let second = self.second(now);
+        let egress_before = self.egress;
+        let cohort = &mut self.ring[second as usize % SECONDS];
+        if cohort.second != second {
+            *cohort = Cohort { second, reserved: 0, egress_before };
+        }
+        second
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a story needs some instant to begin at")]
+mod tests {
+    use super::*;
+
+    fn at(began: Instant, seconds: f64) -> Instant {
+        began + Duration::from_secs_f64(seconds)
+    }
+
+    #[test]
+    fn a_reservation_holds_then_falls_to_nothing_in_ten_seconds() {
+        let began = Instant::now();
+        let mut room = Room::new(began);
+        room.reserve(began, BitRate(1000));
+        let after = |seconds| room.promised(at(began, seconds)).0;
+        assert_eq!([0.0, 4.9, 6.0, 8.0, 9.9, 10.0].map(after), [1000, 1000, 800, 400, 200, 0]);
+    }
+
+    #[test]
+    fn a_crowd_comes_on_top_of_what_is_measured() {
+        let began = Instant::now();
+        let mut room = Room::new(began);
+        room.measured(began, BitRate(800));
+        room.reserve(began, BitRate(150));
+        assert_eq!(room.promised(began), BitRate(950));
+    }
+
+    #[test]
+    fn a_viewer_that_came_is_not_counted_twice() {
+        let began = Instant::now();
+        let mut room = Room::new(began);
+        room.reserve(began, BitRate(500));
+        room.measured(at(began, 2.5), BitRate(480));
+        assert_eq!(room.promised(at(began, 2.5)), BitRate(500));
+        room.measured(at(began, 9.0), BitRate(500));
+        assert_eq!(room.promised(at(began, 12.0)), BitRate(500));
+    }
+
+    /// Ten viewers a second come and ten go: the promise stays near what is sent.
+    #[test]
+    fn coming_and_going_does_not_fill_an_edge() {
+        let began = Instant::now();
+        let mut room = Room::new(began);
+        for quarter in 0..400 {
+            let now = at(began, f64::from(quarter) / 4.0);
+            room.measured(now, BitRate(10_000));
+            room.reserve(now, BitRate(25));
+        }
+        let promised = room.promised(at(began, 100.0)).0;
+        assert!((10_000..11_000).contains(&promised), "{promised}");
+    }
+}

@@ -322,6 +322,8 @@ fn write_leaf(
 /// Whole or not at all: written beside, then renamed over.
 fn write(what: &'static str, path: &Path, content: &[u8], mode: u32) -> Result<(), CertificateError> {
     let beside = path.with_extension("new");
+    // Left by one that was killed, perhaps with another mode.
+    let _ = fs::remove_file(&beside);
     let written = (|| {
         let mut file =
             fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside)?;

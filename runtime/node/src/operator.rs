@@ -241,3 +241,74 @@ where
     std::future::poll_fn(|context| service.poll_ready(context)).await?;
     service.call(request).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    fn asked(operator: &Operator, line: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(operator.address()).unwrap();
+        write!(stream, "{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status = answer[9..12].parse().unwrap();
+        (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+    }
+
+    fn listening() -> (Operator, Drain, Stop) {
+        let (drain, stop) = (Drain::default(), Stop::new());
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        (Operator::listen("edge", any, drain.clone(), stop.clone()).unwrap(), drain, stop)
+    }
+
+    #[test]
+    fn it_answers_before_the_role_does() {
+        let (operator, _, stop) = listening();
+        assert_eq!(asked(&operator, "GET /livez").0, 200);
+        assert_eq!(asked(&operator, "GET /readyz"), (503, "not fed: starting\n".into()));
+        assert_eq!(asked(&operator, "GET /metrics"), (200, String::new()));
+        stop.signal();
+    }
+
+    #[test]
+    fn the_role_says_how_ready_it_is_and_what_it_counts() {
+        let (operator, drain, stop) = listening();
+        let mut registry = Registry::default();
+        let viewers = prometheus_client::metrics::gauge::Gauge::<i64>::default();
+        registry.register("viewers", "Open connections of viewers", viewers.clone());
+        viewers.set(3);
+        let readiness = {
+            let drain = drain.clone();
+            move || if drain.is_draining() { Readiness::Draining("told to".into()) } else { Readiness::Ready }
+        };
+        let opened = operator.open(Panel {
+            registry,
+            readiness: Box::new(readiness),
+            status: Box::new(|| serde_json::json!({ "id": "edge1" })),
+            admin: Router::new().route("/kick/{id}", post(|| async { "kicked" })),
+        });
+        assert!(opened);
+        assert_eq!(asked(&operator, "GET /readyz"), (200, "ready\n".into()));
+        assert!(asked(&operator, "GET /metrics").1.contains("viewers 3\n"));
+        assert!(asked(&operator, "GET /status").1.contains("\"role\":\"edge\""));
+        assert_eq!(asked(&operator, "POST /admin/kick/7"), (200, "kicked".into()));
+        assert_eq!(asked(&operator, "POST /admin/nothing").0, 404);
+        assert_eq!(asked(&operator, "GET /").0, 404);
+        assert_eq!(asked(&operator, "POST /admin/drain").0, 200);
+        assert_eq!(asked(&operator, "GET /readyz"), (404, "draining: told to\n".into()));
+        assert_eq!(asked(&operator, "POST /admin/ready").0, 200);
+        assert!(!drain.is_draining());
+        stop.signal();
+    }
+
+    #[test]
+    fn a_taken_address_is_named() {
+        let (operator, drain, stop) = listening();
+        let error = Operator::listen("edge", operator.address(), drain, stop.clone()).unwrap_err();
+        assert!(error.to_string().contains(&operator.address().to_string()), "{error}");
+        stop.signal();
+    }
+}

@@ -1,14 +1,10 @@
 //! Reading settings from where they are written, and finding every mistake in one go.
 //!
-//! The texts of all sources are laid end to end in one numbering of bytes, so that a span says by itself
-//! which file, variable or flag it is from. Serde stops at the first mistake: we note it, take the key out,
-//! and read again until nothing is refused.
+//! Serde stops at the first mistake: we note it, take the key out, and read again until nothing is refused.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
 
-use miette::NamedSource;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
@@ -16,7 +12,9 @@ use toml::de::{DeString, DeTable, DeValue, Deserializer};
 
 use super::mistake::{Mistake, Place, SettingsError, nearest, reword};
 use super::shape::Shape;
+use super::sources::Sources;
 use super::table::{find, merge, put, take_out};
+use super::text::Text;
 use crate::NodeSettings;
 
 /// The roles a file for all may have tables for.
@@ -27,73 +25,6 @@ const COMMON: [&str; 3] = ["certificates", "log", "operator"];
 
 /// Most mistakes that are told at once; by then it is another kind of file.
 const MISTAKES_MAX: usize = 100;
-
-/// Most bytes a settings file may have; what is larger is some other file.
-const FILE_BYTES_MAX: u64 = 1 << 20;
-
-/// Where settings are written, weakest first: file, environment, flags.
-#[derive(Clone, Debug, Default)]
-pub struct Sources {
-    file: Option<(String, String)>,
-    environment: Vec<(String, String)>,
-    flags: Vec<(String, String, String)>,
-}
-
-impl Sources {
-    /// Nothing written anywhere: every default.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// A file; read now.
-    pub fn file(self, path: &Path) -> Result<Self, SettingsError> {
-        let name = path.display().to_string();
-        let refuse = |problem: String| SettingsError {
-            mistakes: vec![Mistake {
-                place: Place::File { path: name.clone(), line: 1, column: 1 },
-                problem,
-                allowed: None,
-                meant: None,
-                source: None,
-            }],
-        };
-        let length = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?.len();
-        if length > FILE_BYTES_MAX {
-            return Err(refuse(format!("{length} bytes; at most {FILE_BYTES_MAX} are read")));
-        }
-        let bytes = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
-        let text = String::from_utf8(bytes)
-            .map_err(|error| refuse(format!("not UTF-8 (byte {})", error.utf8_error().valid_up_to())))?;
-        Ok(self.text(&name, &text))
-    }
-
-    /// A file that is in memory already.
-    pub fn text(mut self, name: &str, text: &str) -> Self {
-        self.file = Some((name.to_owned(), text.to_owned()));
-        self
-    }
-
-    /// This process' environment.
-    pub fn process_environment(self) -> Self {
-        let all = std::env::vars_os();
-        let ours =
-            all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        self.environment(ours)
-    }
-
-    /// These variables; others than `MASCARET_…` are left out.
-    pub fn environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        self.environment.extend(variables.into_iter().filter(|(name, _)| name.starts_with("MASCARET_")));
-        self.environment.sort();
-        self
-    }
-
-    /// What the flag `name` (`--listen`) says about `key` (`http.listen`).
-    pub fn flag(mut self, name: &str, key: &str, value: &str) -> Self {
-        self.flags.push((name.to_owned(), key.to_owned(), value.to_owned()));
-        self
-    }
-}
 
 /// Where a value that holds was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,8 +116,8 @@ impl<T: DeserializeOwned + Serialize> Loaded<T> {
 /// Whether this text has tables for roles, and which.
 pub fn is_for_all(text: &str) -> Vec<&'static str> {
     let (table, _) = DeTable::parse_recoverable(text);
-    let is_table = |role: &&str| table.get_ref().get(*role).is_some_and(|value| value.get_ref().is_table());
-    ROLES.into_iter().filter(|role| is_table(&role)).collect()
+    let is_table = |role: &str| table.get_ref().get(role).is_some_and(|value| value.get_ref().is_table());
+    ROLES.into_iter().filter(|role| is_table(role)).collect()
 }
 
 /// Reads the settings of `role`, or says everything that is wrong with them.
@@ -234,7 +165,8 @@ pub fn load<T: DeserializeOwned>(role: &'static str, sources: &Sources) -> Resul
     }
 }
 
-/// As written, once each; what follows from a line that is not TOML is not told again.
+/// As written. After the first place that is not TOML only such places are told: which table the lines
+/// behind it belong to is a guess.
 fn in_order(mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
     mistakes.sort_by_key(|mistake| match &mistake.place {
         Place::File { line, column, .. } => (0, *line, *column, String::new()),
@@ -242,18 +174,16 @@ fn in_order(mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
         Place::Flag(name) => (2, 0, 0, name.clone()),
         Place::Nowhere => (3, 0, 0, String::new()),
     });
-    mistakes.dedup_by(|later, earlier| match (&later.place, &earlier.place) {
-        (Place::File { line, .. }, Place::File { line: before, .. }) => {
-            line == before && (later.problem == earlier.problem || is_syntax(earlier))
-        }
-        _ => false,
-    });
+    let is_syntax = |mistake: &Mistake| mistake.problem.starts_with(NOT_TOML);
+    let is_in_file = |mistake: &Mistake| matches!(mistake.place, Place::File { .. });
+    if let Some(first) = mistakes.iter().position(is_syntax) {
+        let behind = mistakes.split_off(first);
+        mistakes.extend(behind.into_iter().filter(|mistake| is_syntax(mistake) || !is_in_file(mistake)));
+    }
     mistakes
 }
 
-fn is_syntax(mistake: &Mistake) -> bool {
-    mistake.problem.starts_with("not TOML")
-}
+const NOT_TOML: &str = "not TOML: ";
 
 fn reword_syntax(message: &str) -> (String, Option<String>) {
     let mut lines = message.lines();
@@ -263,72 +193,7 @@ fn reword_syntax(message: &str) -> (String, Option<String>) {
         None => (problem, None),
     };
     let allowed = lines.find_map(|line| line.strip_prefix("expected ").map(str::to_owned)).or(inline);
-    (format!("not TOML: {problem}"), allowed)
-}
-
-/// All texts, end to end.
-#[derive(Clone, Debug, Default)]
-struct Text {
-    parts: Vec<Part>,
-}
-
-#[derive(Clone, Debug)]
-struct Part {
-    start: usize,
-    text: String,
-    place: Place,
-}
-
-impl Text {
-    fn add(&mut self, place: Place, text: String) -> usize {
-        let start = self.parts.last().map_or(0, |part| part.start + part.text.len() + 1);
-        self.parts.push(Part { start, text, place });
-        start
-    }
-
-    /// The file is the first, so its spans are what TOML says they are.
-    fn file(&self) -> &str {
-        self.parts.first().map_or("", |part| &part.text)
-    }
-
-    fn part(&self, at: usize) -> Option<&Part> {
-        self.parts.iter().rev().find(|part| part.start <= at)
-    }
-
-    fn place(&self, at: usize) -> Place {
-        let Some(part) = self.part(at) else { return Place::Nowhere };
-        let Place::File { path, .. } = &part.place else { return part.place.clone() };
-        let mut end = (at - part.start).min(part.text.len());
-        while !part.text.is_char_boundary(end) {
-            end -= 1;
-        }
-        let before = &part.text[..end];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Place::File {
-            path: path.clone(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
-    }
-
-    fn mistake(
-        &self,
-        span: Range<usize>,
-        problem: String,
-        allowed: Option<String>,
-        meant: Option<String>,
-    ) -> Mistake {
-        let source = self.part(span.start).map(|part| {
-            let name = match &part.place {
-                Place::File { path, .. } => path.clone(),
-                other => other.to_string(),
-            };
-            let end = part.text.len();
-            let local = (span.start - part.start).min(end)..span.end.saturating_sub(part.start).min(end);
-            (NamedSource::new(name, part.text.clone()), local)
-        });
-        Mistake { place: self.place(span.start), problem, allowed, meant, source }
-    }
+    (format!("{NOT_TOML}{problem}"), allowed)
 }
 
 /// A value from the environment or a flag, waiting to be laid over the file's.
@@ -431,7 +296,8 @@ fn pick<'i>(
         for (key, _) in table.iter() {
             let name = key.get_ref().as_ref();
             if !ROLES.contains(&name) {
-                let known: Vec<&str> = ROLES.into_iter().chain(COMMON).collect();
+                let mut known: Vec<&str> = ROLES.into_iter().chain(COMMON).collect();
+                known.sort_unstable();
                 let meant = nearest(name, known.iter().copied()).map(str::to_owned);
                 let problem = format!("unknown table `{name}` in settings for all programs");
                 mistakes.push(text.mistake(key.span(), problem, Some(known.join(", ")), meant));
@@ -494,4 +360,194 @@ fn read<'i, T: Deserialize<'i>>(
         taken.push(path);
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Address, Millis, Number};
+    use super::*;
+
+    #[derive(Debug, Deserialize, Serialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Settings {
+        name: String,
+        http: Http,
+        rungs: Vec<Rung>,
+        peers: Vec<Address>,
+    }
+
+    impl Default for Settings {
+        fn default() -> Self {
+            Self { name: "edge1".into(), http: Http::default(), rungs: Vec::new(), peers: Vec::new() }
+        }
+    }
+
+    #[derive(Debug, Deserialize, Serialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Http {
+        listen: Address,
+        idle: Millis<1_000, 60_000>,
+    }
+
+    impl Default for Http {
+        fn default() -> Self {
+            Self { listen: Address::local(8080), idle: Millis::new(30_000) }
+        }
+    }
+
+    #[derive(Debug, Deserialize, Serialize)]
+    #[serde(deny_unknown_fields)]
+    struct Rung {
+        height: Number<120, 4320>,
+        #[serde(default)]
+        copy: bool,
+    }
+
+    fn refused(text: &str) -> Vec<String> {
+        let sources = Sources::new().text("s.toml", text);
+        let error = load::<Settings>("edge", &sources).unwrap_err();
+        error.mistakes.iter().map(ToString::to_string).collect()
+    }
+
+    fn loaded(sources: &Sources) -> Loaded<Settings> {
+        load("edge", sources).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn nothing_written_is_every_default() {
+        let loaded = loaded(&Sources::new());
+        assert_eq!(loaded.settings.name, "edge1");
+        assert_eq!(loaded.origin("http.idle"), Origin::Default);
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_that_over_the_file() {
+        let file = "name = 'a'\n[http]\nlisten = '127.0.0.1:1'\nidle = 2000\n[log]\nlevel = 'warn'\n";
+        let sources = Sources::new()
+            .text("s.toml", file)
+            .environment([
+                ("MASCARET_EDGE_HTTP_LISTEN".into(), "127.0.0.1:2".into()),
+                ("MASCARET_EDGE_HTTP_IDLE".into(), "3 s".into()),
+                ("MASCARET_EDGE_RUNGS".into(), "[{ height = 360 }]".into()),
+                ("MASCARET_EDGE_LOG_FORMAT".into(), "json".into()),
+                ("MASCARET_INGEST_WHATEVER".into(), "not ours".into()),
+            ])
+            .flag("--idle", "http.idle", "4000");
+        let loaded = loaded(&sources);
+        assert_eq!(loaded.settings.http.idle.value(), 4_000);
+        assert_eq!(loaded.settings.http.listen.to_string(), "127.0.0.1:2");
+        assert_eq!(loaded.settings.rungs[0].height.value(), 360);
+        assert_eq!(loaded.node.log.format, crate::logs::Format::Json);
+        assert_eq!(loaded.node.log.level, crate::logs::Level::Warn);
+        let origin = |key: &str| loaded.origin(key).to_string();
+        assert_eq!(origin("name"), "s.toml:1:8");
+        assert_eq!(origin("http.listen"), "environment MASCARET_EDGE_HTTP_LISTEN");
+        assert_eq!(origin("http.idle"), "flag --idle");
+        assert_eq!(origin("log.level"), "s.toml:6:9");
+        assert_eq!(origin("log.format"), "environment MASCARET_EDGE_LOG_FORMAT");
+    }
+
+    #[test]
+    fn a_file_for_all_has_a_table_per_role_and_common_ones() {
+        let file =
+            "[log]\nlevel = 'warn'\n[edge]\nname = 'e'\n[edge.log]\nformat = 'json'\n[lb]\nanything = 1\n";
+        let loaded = loaded(&Sources::new().text("all.toml", file));
+        assert_eq!(loaded.settings.name, "e");
+        assert_eq!(loaded.node.log.level, crate::logs::Level::Warn);
+        assert_eq!(loaded.node.log.format, crate::logs::Format::Json);
+        assert_eq!(is_for_all(file), ["edge", "lb"]);
+        assert_eq!(
+            refused("[edge]\nname = 'e'\n[ingset]\nname = 'x'\n"),
+            [
+                "s.toml:3:2: unknown table `ingset` in settings for all programs; allowed: certificates, edge, \
+              ingest, lb, loadtest, lobby, log, operator, source; did you mean `ingest`?"
+            ]
+        );
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_place() {
+        let file = "\
+nmae = 'x'
+rungs = [{ height = 360, cpoy = true }, { height = 20 }]
+peers = ['127.0.0.1:1', 'localhost:2']
+[http]
+idle = '2 h'
+listen = 8080
+[log]
+level = 'verbose'
+";
+        let told = refused(file);
+        let starts = [
+            "s.toml:1:1: unknown key `nmae`;",
+            "s.toml:2:26: unknown key `cpoy`; allowed: copy, height; did you mean `copy`?",
+            "s.toml:2:52: integer `20` is not allowed; allowed: a whole number from 120 to 4320",
+            "s.toml:3:25: string \"localhost:2\" is not allowed; allowed: a numeric address and a port",
+            "s.toml:5:8: string \"2 h\" is not allowed; allowed: milliseconds from 1000 to 60000",
+            "s.toml:6:10: integer `8080` is of the wrong kind; allowed: a numeric address and a port",
+            "s.toml:8:9: `verbose` is not one of the choices; allowed: debug, error, info, trace, warn",
+        ];
+        assert_eq!(told.len(), starts.len(), "{told:#?}");
+        for (told, start) in told.iter().zip(starts) {
+            assert!(told.starts_with(start), "{told}\ndoes not start with\n{start}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_key_is_not_also_missing() {
+        assert_eq!(
+            refused("[[rungs]]\nheigth = 360\n"),
+            ["s.toml:2:1: unknown key `heigth`; allowed: copy, height; did you mean `height`?"]
+        );
+        let told = refused("[[rungs]]\ncopy = true\n");
+        assert_eq!(told, ["s.toml:1:1: the key `height` is missing"]);
+    }
+
+    #[test]
+    fn what_is_not_toml_is_told_with_its_place() {
+        let told = refused("nmae = 1\nname = 'a\nhttp = {}\n[[rungs]\nheight = 360\n");
+        assert!(told[0].starts_with("s.toml:1:1: unknown key `nmae`"), "{told:#?}");
+        assert_eq!(
+            told[1..],
+            [
+                "s.toml:2:10: not TOML: invalid literal string; allowed: `'`",
+                "s.toml:4:9: not TOML: unclosed array table; allowed: `]`"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_variable_that_means_nothing_is_told() {
+        let sources = Sources::new().environment([("MASCARET_EDGE_HTTP_LISEN".into(), "x".into())]);
+        let error = load::<Settings>("edge", &sources).unwrap_err();
+        assert_eq!(error.mistakes[0].meant.as_deref(), Some("MASCARET_EDGE_HTTP_LISTEN"));
+        let sources = Sources::new().environment([("MASCARET_EDGE_HTTP_IDLE".into(), "soon".into())]);
+        let error = load::<Settings>("edge", &sources).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("environment MASCARET_EDGE_HTTP_IDLE: string \"soon\" is not allowed"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn effective_settings_say_what_holds_and_from_where() {
+        let loaded = loaded(&Sources::new().text("s.toml", "[http]\nidle = '2 s'"));
+        let rows = loaded.effective();
+        let row = |key: &str| rows.iter().find(|row| row.key == key).expect("every key has a row");
+        assert_eq!(row("http.idle").value.as_deref(), Some("2000"));
+        assert_eq!(row("http.idle").origin.to_string(), "s.toml:2:8");
+        assert_eq!(row("operator.listen").value.as_deref(), Some("\"127.0.0.1:9090\""));
+        assert_eq!(row("operator.listen").origin, Origin::Default);
+        assert_eq!(row("certificates.ca").value, None);
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_pointed_at() {
+        let loaded = loaded(&Sources::new().text("s.toml", "name = 'a'\n[http]\nidle = '2 s'"));
+        let error = loaded.refuse("http.idle", "shorter than a segment", "at least 4 s");
+        assert_eq!(error.to_string(), "s.toml:3:8: shorter than a segment; allowed: at least 4 s");
+        assert!(error.picture(false).contains("idle = '2 s'"), "{}", error.picture(false));
+    }
 }

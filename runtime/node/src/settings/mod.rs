@@ -30,9 +30,12 @@
 mod load;
 mod mistake;
 mod shape;
+mod sources;
 mod table;
+mod text;
 mod units;
 
-pub use load::{Effective, Loaded, Origin, ROLES, Sources, is_for_all, load};
+pub use load::{Effective, Loaded, Origin, ROLES, is_for_all, load};
 pub use mistake::{Mistake, Place, SettingsError};
+pub use sources::Sources;
 pub use units::{Address, Kbps, Mbps, Megabytes, Millis, Number, Parsed, Seconds, Secret, SecretFile};

@@ -196,7 +196,7 @@ mod tests {
 
     #[derive(Default, Deserialize)]
     #[serde(default, deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its shape is looked at")]
+    #[allow(dead_code, reason = "only its shape is looked at")]
     struct Outer {
         name: Option<String>,
         ports: Vec<u16>,
@@ -205,7 +205,7 @@ mod tests {
 
     #[derive(Default, Deserialize)]
     #[serde(default, deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its shape is looked at")]
+    #[allow(dead_code, reason = "only its shape is looked at")]
     struct Inner {
         address: Option<std::net::IpAddr>,
         is_on: bool,

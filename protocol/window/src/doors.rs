@@ -1,6 +1,8 @@
 //! What goes into a window and what comes out.
 
-use media::{MediaSequence, MediaSpan, PartIndex, RenditionId, SegmentFacts, StreamFacts};
+use media::{
+    BroadcastId, MediaSequence, MediaSpan, PartIndex, RenditionId, RunId, SegmentFacts, StreamFacts,
+};
 
 /// What a window is told.
 #[derive(Clone, Debug)]
@@ -30,7 +32,10 @@ pub enum Input<B> {
     /// What was there before us has been handed over: listing may begin.
     CaughtUp,
     /// The run is over and nothing more will come of it.
-    Ended,
+    Ended {
+        /// Which run; one that a newer run has already followed is past caring.
+        run: RunId,
+    },
 }
 
 /// What a playlist must know of a part.
@@ -108,8 +113,43 @@ pub enum Change<B> {
         /// Why.
         why: Refusal,
     },
+    /// The facts that were pushed were not taken.
+    FactsRefused(FactsRefusal),
     /// Every playlist now ends in EXT-X-ENDLIST.
     Ended,
+}
+
+/// Why facts were not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FactsRefusal {
+    /// Facts of an older run, from whoever has not heard of the newer one.
+    #[error("facts of run {offered}, and run {current} has begun")]
+    OlderRun {
+        /// The run they are of.
+        offered: RunId,
+        /// The newest run known.
+        current: RunId,
+    },
+    /// Facts of something else.
+    #[error("facts of broadcast {0}")]
+    OtherBroadcast(BroadcastId),
+    /// The target duration never changes (rule T01), and numbers are counted in pitches: a broadcast with
+    /// another pitch is another window, made when this one is gone.
+    #[error("facts with segments of {offered}, and the broadcast's are {current}")]
+    OtherPitch {
+        /// The pitch they name.
+        offered: MediaSpan,
+        /// The pitch there is.
+        current: MediaSpan,
+    },
+    /// More renditions than a broadcast may have.
+    #[error("facts with {offered} renditions, at most {limit} are taken")]
+    TooManyRenditions {
+        /// How many they name.
+        offered: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
 }
 
 /// Why a segment or a part was not taken.

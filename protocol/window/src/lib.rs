@@ -7,9 +7,15 @@
 //! One door in, [`Window::push`]; one door out, [`Window::pull`]. Media time is the only clock.
 
 mod doors;
+pub mod limits;
+mod listing;
 mod measure;
+mod parts;
+mod runs;
+#[cfg(test)]
+mod tests;
 mod window;
 
-pub use doors::{Change, Input, PartFacts, Refusal};
+pub use doors::{Change, FactsRefusal, Input, PartFacts, Refusal};
 pub use measure::{Measure, Rates};
 pub use window::Window;

@@ -1,1 +1,24 @@
-//! See `Cargo.toml` for what this room is.
+//! A viewer's ask to its answer: now, later, never.
+//!
+//! Lives here: which path means what, who may have it, blocking playlist reload, and the answers rendered
+//! beforehand and shared by everybody who gets the same. Does not live here: what a playlist says (`window`,
+//! `hls`), how a body is kept (it is generic: `B`), or how an answer leaves the box (`percore`).
+//!
+//! There is one [`Delivery`] per core and nothing is shared between cores. Doors: [`Delivery::push`] tells it what
+//! changed, [`Delivery::ask`] answers a request or has it wait, [`Delivery::pull`] hands out the answers of those
+//! whose wait is over, [`Delivery::deadline`] says when [`Delivery::tick`] wants to be called.
+//!
+//! A path cannot leave its tree, because there is no tree: its elements are looked up in maps.
+
+mod delivery;
+mod directives;
+mod page;
+mod place;
+mod reply;
+mod update;
+mod waiting;
+
+pub use delivery::{Delivery, Moment, Policy, TicketCounts, WAITERS};
+pub use page::{Page, picture, playlist, segment_head};
+pub use reply::{Answer, Kind, Reply, Stored};
+pub use update::{Access, Segment, Update};

@@ -1,0 +1,90 @@
+//! Listening sockets: one per address and core, shared out by the kernel (`SO_REUSEPORT`).
+//!
+//! Lives here: their options, which every accepted connection inherits, so that accept needs no further call. Does
+//! not live here: accepting.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+
+use crate::config::{Config, Listen};
+use crate::start::StartError;
+
+/// Unsent bytes in a socket above which it does not take more: bounds how stale queued video can be, for 2 % of CPU.
+const NOTSENT_LOWAT: u32 = 256 * 1024;
+/// After this much silence the kernel asks whether the peer is still there: finds half-open waiters.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+
+/// For each core, its listening sockets in the order of the configuration; and the addresses.
+pub(crate) fn all(config: &Config, cores: usize) -> Result<(Vec<SocketAddr>, Vec<Vec<OwnedFd>>), StartError> {
+    let mut sockets: Vec<Vec<OwnedFd>> = (0..cores).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for listen in &config.listeners {
+        let refused = |source| StartError::Listen { address: listen.address, source };
+        if !listen.is_shared {
+            assert_free(listen).map_err(refused)?;
+        }
+        let mut address = listen.address;
+        for core in &mut sockets {
+            let socket = bind(address, config.limits.backlog).map_err(refused)?;
+            let bound = socket.local_addr().map_err(refused)?;
+            address = bound.as_socket().unwrap_or(address);
+            core.push(socket.into());
+        }
+        addresses.push(address);
+    }
+    Ok((addresses, sockets))
+}
+
+/// `SO_REUSEPORT` would let us join a stranger's port without a word, and each would get half of the viewers.
+fn assert_free(listen: &Listen) -> io::Result<()> {
+    if listen.address.port() == 0 {
+        return Ok(());
+    }
+    let socket = Socket::new(Domain::for_address(listen.address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if listen.address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&listen.address.into())
+}
+
+fn bind(address: SocketAddr, backlog: u32) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+    socket.set_tcp_keepalive(&keepalive.with_retries(3))?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_somebody_listens_on_is_refused_unless_it_is_to_be_shared() {
+        let (held, _sockets) = all(&listening("127.0.0.1:0"), 2).unwrap();
+        let same = Config { listeners: vec![Listen::plain(held[0])], ..Config::default() };
+        let error = all(&same, 1).unwrap_err();
+        assert!(error.to_string().contains(&held[0].to_string()), "{error}");
+        let shared = Config { listeners: vec![Listen::plain(held[0]).shared()], ..Config::default() };
+        assert!(all(&shared, 1).is_ok());
+    }
+
+    fn listening(address: &str) -> Config {
+        Config { listeners: vec![Listen::plain(address.parse().unwrap())], ..Config::default() }
+    }
+}

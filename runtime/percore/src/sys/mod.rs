@@ -1,0 +1,4 @@
+//! What the safe wrappers (`rustix`, `socket2`) do not offer, one concern per file.
+
+pub(crate) mod mapping;
+pub(crate) mod tcp_info;

@@ -1,7 +1,7 @@
 //! Which broadcasts there are, and which edges have them.
 
 use crate::{Change, Refused};
-use media::{BitRate, BroadcastId, StreamFacts};
+use media::{BitRate, BroadcastId, RunId, StreamFacts};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 use ticket::{BroadcastHash, EdgeId};
@@ -114,15 +114,32 @@ impl Broadcasts {
         Ok(())
     }
 
-    /// Forgets which edges have what, where `holds` says so, and what no edge has any more.
-    pub(crate) fn keep(&mut self, holds: impl Fn(&EdgeId, Instant) -> bool, changes: &mut VecDeque<Change>) {
-        self.known.retain(|id, broadcast| {
-            broadcast.carriers.retain(|(edge, told)| holds(edge, *told));
-            let keeps = !broadcast.carriers.is_empty();
-            if !keeps && broadcast.is_live() {
+    /// That edge has that run no longer; a newer one it keeps.
+    pub(crate) fn over(&mut self, by: &EdgeId, id: &BroadcastId, run: RunId, changes: &mut VecDeque<Change>) {
+        if self.known.get(id).is_some_and(|broadcast| broadcast.facts.run <= run) {
+            self.keep_of(id, |carrier, _| carrier != by, changes);
+        }
+    }
+
+    fn keep_of(
+        &mut self,
+        id: &BroadcastId,
+        holds: impl Fn(&EdgeId, Instant) -> bool,
+        changes: &mut VecDeque<Change>,
+    ) {
+        let Some(broadcast) = self.known.get_mut(id) else { return };
+        broadcast.carriers.retain(|(edge, told)| holds(edge, *told));
+        if broadcast.carriers.is_empty() {
+            if broadcast.is_live() {
                 changes.push_back(Change::Gone(id.clone()));
             }
-            keeps
-        });
+            self.known.remove(id);
+        }
+    }
+
+    /// Forgets which edges have what, where `holds` says so, and what no edge has any more.
+    pub(crate) fn keep(&mut self, holds: impl Fn(&EdgeId, Instant) -> bool, changes: &mut VecDeque<Change>) {
+        let ids: Vec<BroadcastId> = self.known.keys().cloned().collect();
+        ids.iter().for_each(|id| self.keep_of(id, &holds, changes));
     }
 }

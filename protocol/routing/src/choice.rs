@@ -72,6 +72,16 @@ pub enum Saturation {
 }
 
 impl Saturation {
+    /// For people and for labels.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Room => "room",
+            Self::TopForOldViewersOnly => "top for old viewers only",
+            Self::TopForNobody => "top for nobody",
+            Self::Full => "full",
+        }
+    }
+
     /// Of so many bits per second usable, so many promised.
     pub fn of(promised: BitRate, usable: BitRate) -> Self {
         if promised >= usable {

@@ -74,6 +74,20 @@ pub enum Health {
     Left,
 }
 
+impl Health {
+    /// For people and for labels.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::NotFed => "not fed",
+            Self::Draining => "draining",
+            Self::Silent => "silent",
+            Self::Unreachable => "unreachable",
+            Self::Left => "left",
+        }
+    }
+}
+
 /// One edge.
 #[derive(Debug)]
 pub struct Edge {

@@ -19,7 +19,7 @@ pub use edge::{Declared, Edge, Health, Load, PROBE_FALL, PROBE_RISE, SILENCE, SL
 pub use room::{RESERVATION_HOLD, RESERVATION_LIFE};
 
 use broadcasts::Broadcasts;
-use media::{BitRate, BroadcastId, StreamFacts};
+use media::{BitRate, BroadcastId, RunId, StreamFacts};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 use ticket::EdgeId;
@@ -40,6 +40,8 @@ pub enum Heard {
     Load(EdgeId, Load),
     /// It has this broadcast, or has newer facts of it.
     Stream(EdgeId, StreamFacts),
+    /// It has this run of a broadcast no longer.
+    Over(EdgeId, BroadcastId, RunId),
     /// Its public URL answered our probe as it should, or did not.
     Probed(EdgeId, bool),
     /// Another core or balancer sent viewers there.
@@ -109,6 +111,10 @@ impl Router {
             Heard::Probed(id, answered) => self.known(id)?.probed(now, answered),
             Heard::Reserved(id, rate) => self.known(id)?.reserve(now, rate),
             Heard::Left(id) => self.known(id)?.left(now),
+            Heard::Over(id, broadcast, run) => {
+                self.known(id.clone())?.heard(now);
+                self.broadcasts.over(&id, &broadcast, run, &mut self.changes);
+            }
             Heard::Stream(id, facts) => {
                 self.known(id.clone())?.heard(now);
                 self.broadcasts.told(now, id, facts, &mut self.changes)?;

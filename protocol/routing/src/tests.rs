@@ -265,6 +265,18 @@ fn a_broadcast_is_live_from_its_first_edge_to_its_end() {
 }
 
 #[test]
+fn an_edge_that_lost_a_broadcast_gets_nobody_for_it() {
+    let mut story = Story::of(&["a", "b"]);
+    let over = |edge, run| Heard::Over(id(edge), BroadcastId::parse("tide").unwrap(), RunId(run));
+    story.hear(over("a", 0));
+    assert_eq!(story.where_to(), ["a", "b"], "the end of an old run was taken for the end of this one");
+    story.hear(over("a", 1));
+    assert_eq!(story.where_to(), ["b"]);
+    story.hear(over("b", 1));
+    assert_eq!(story.changes(), ["-tide"]);
+}
+
+#[test]
 fn with_all_edges_gone_a_broadcast_is_unavailable_first_and_unknown_after_a_minute() {
     let mut story = Story::of(&["a"]);
     story.load("a", 0, State::Draining);

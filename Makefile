@@ -1,0 +1,73 @@
+# The verbs. `make demo` and `make test` are all one needs; `make help` lists the rest.
+#
+# APT=0 leaves Debian's packages alone and says what is needed instead.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+APT ?= 1
+DEMO ?=
+CARGO ?= cargo
+
+BUILD_PACKAGES := gcc pkg-config clang libclang-dev libavcodec-dev libavformat-dev libavutil-dev \
+	libavfilter-dev libswscale-dev libswresample-dev
+TEST_PACKAGES := ffmpeg chromium chromium-driver
+BENCH_PACKAGES := nginx-light haproxy wrk ffmpeg
+
+.PHONY: help
+help: ## This list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s $$'\t'
+
+# $(call need,<packages>): installs what is missing, or says so.
+define need
+	@missing=""; for package in $(1); do \
+		dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; done; \
+	if [ -n "$$missing" ]; then \
+		if [ "$(APT)" = 0 ]; then echo "needed and not installed:$$missing"; exit 1; fi; \
+		echo "installing:$$missing"; \
+		run=""; [ "$$(id -u)" = 0 ] || run=sudo; \
+		$$run apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$run apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+endef
+
+.PHONY: build-packages
+build-packages:
+	$(call need,$(BUILD_PACKAGES))
+
+.PHONY: web
+web: ## The rich page into web/dist (needs node and npm; without it the built-in page is used).
+	@if command -v npm >/dev/null; then \
+		cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run -s build; \
+	else echo "web: no npm here: the built-in page is used"; fi
+
+.PHONY: build
+build: build-packages web ## Everything, in release.
+	$(CARGO) build --release -p mascaret -p transcode
+
+.PHONY: demo
+demo: build ## A whole cluster on this machine. DEMO="--for 40s --json" are its flags.
+	./target/release/mascaret demo $(DEMO)
+
+.PHONY: test
+test: build-packages ## Every test that must pass to land.
+	$(call need,$(TEST_PACKAGES))
+	@$(MAKE) --no-print-directory web
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace
+
+.PHONY: check
+check: build-packages ## Format and lints only.
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+.PHONY: fuzz
+fuzz: ## Ten million cases for every target that reads a stranger's bytes.
+	$(CARGO) run --release -p fuzz -- all --cases 10000000
+
+.PHONY: bench
+bench: build ## The ladder against the ffmpeg command line, and the other benches there are.
+	$(call need,$(BENCH_PACKAGES))
+	for bench in benches/*.sh; do bash $$bench; done

@@ -190,6 +190,11 @@ impl Certificates {
         Ok(Arc::new(config))
     }
 
+    /// Who dials what viewers dial (HTTPS, RTMPS): trusts the CA, shows nothing.
+    pub fn https_client_config(&self) -> Result<Arc<ClientConfig>, CertificateError> {
+        Ok(Arc::new(ClientConfig::builder().with_root_certificates(self.roots()?).with_no_client_auth()))
+    }
+
     /// What viewers (and RTMPS publishers) are shown: TLS 1.2 and 1.3, `http/1.1`, no client certificate.
     pub fn https_config(&self) -> Result<Arc<ServerConfig>, CertificateError> {
         let (chain, key) = self.https_paths();

@@ -10,6 +10,7 @@ pub mod certs;
 pub mod fan;
 pub mod logs;
 pub mod operator;
+pub mod program;
 pub mod settings;
 mod stop;
 

@@ -1,0 +1,517 @@
+//! From what the transcode process reports to what the edges are fed.
+//!
+//! Lives here: which segments are settled, what of a restarted process' bytes has been fed already, the measured
+//! rates, and when a broadcast's facts are told. Does not live here: what a segment is made of (`transcode`), what
+//! is kept for a restart (`kept`), or how an edge gets it (`edgefan`).
+
+use bytes::Bytes;
+use ladder::Report;
+use media::{
+    BroadcastId, DiscontinuitySequence, Grid, MediaSequence, MediaSpan, MediaTime, ObjectKey, ObjectKind,
+    Rendition, RenditionId, RunId, SegmentFacts, StreamFacts,
+};
+use std::collections::{BTreeMap, VecDeque};
+use window::Measure;
+
+/// What the edges are told, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fed {
+    /// What the broadcast is.
+    Stream(StreamFacts),
+    /// A segment begins.
+    Open { key: ObjectKey, start: MediaTime, discontinuity: DiscontinuitySequence },
+    /// More of it.
+    Bytes { key: ObjectKey, bytes: Bytes },
+    /// It is whole.
+    Close { key: ObjectKey, facts: SegmentFacts },
+    /// It will never be.
+    Skip { key: ObjectKey, facts: SegmentFacts },
+    /// The run is over.
+    End { broadcast: BroadcastId, run: RunId },
+}
+
+/// One broadcast's segments on their way to the edges. See the module.
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    broadcast: BroadcastId,
+    grid: Grid,
+    window: u32,
+    run: RunId,
+    first: MediaSequence,
+    /// In the ladder's order; a refused rung leaves.
+    rungs: Vec<Rung>,
+    measure: Measure,
+    /// From which segment on there were how many discontinuities; the last is in force. At most
+    /// [`DISCONTINUITIES_KEPT`].
+    discontinuities: VecDeque<(MediaSequence, DiscontinuitySequence)>,
+    told: Option<StreamFacts>,
+    out: VecDeque<Fed>,
+    notes: VecDeque<String>,
+}
+
+#[derive(Debug)]
+struct Rung {
+    id: RenditionId,
+    rendition: Option<Rendition>,
+    /// Every segment before this one is settled.
+    next: MediaSequence,
+    open: BTreeMap<MediaSequence, Open>,
+}
+
+/// A segment that is being made.
+#[derive(Debug)]
+struct Open {
+    start: MediaTime,
+    /// Everything fed of it.
+    fed: Vec<Bytes>,
+    fed_len: u64,
+    /// How far the process has got that makes it now; less than `fed_len` after a restart.
+    made_len: u64,
+}
+
+/// Segments of one rung that may be open at once: the process closes one before it opens the next, and a restart
+/// may find the one before still open.
+pub(crate) const OPEN_SEGMENTS: usize = 4;
+/// Marks kept of where a discontinuity was; older ones are long settled.
+pub(crate) const DISCONTINUITIES_KEPT: usize = 16;
+
+impl Assembly {
+    /// A broadcast whose last discontinuity sequence was `discontinuity`; no run yet.
+    pub(crate) fn new(
+        broadcast: BroadcastId,
+        grid: Grid,
+        window: u32,
+        discontinuity: DiscontinuitySequence,
+    ) -> Self {
+        Self {
+            broadcast,
+            grid,
+            window,
+            run: RunId(0),
+            first: MediaSequence(0),
+            rungs: Vec::new(),
+            measure: Measure::new(grid.segment()),
+            discontinuities: VecDeque::from([(MediaSequence(0), discontinuity)]),
+            told: None,
+            out: VecDeque::new(),
+            notes: VecDeque::new(),
+        }
+    }
+
+    /// A run begins at `first` with these rungs, best first. `is_discontinuity`: something was there before.
+    pub(crate) fn begin(
+        &mut self,
+        run: RunId,
+        first: MediaSequence,
+        rungs: Vec<RenditionId>,
+        is_discontinuity: bool,
+    ) {
+        self.end_unfinished();
+        self.run = run;
+        self.first = first;
+        self.told = None;
+        self.measure = Measure::new(self.grid.segment());
+        self.rungs = rungs.into_iter().map(|id| Rung::new(id, first)).collect();
+        if is_discontinuity {
+            self.discontinuity(first);
+        }
+    }
+
+    /// What comes from this segment on does not continue what came before.
+    pub(crate) fn discontinuity(&mut self, from: MediaSequence) {
+        let (last_from, last) =
+            *self.discontinuities.back().expect("never empty: made with one, and only trimmed to 16");
+        if from > last_from || self.discontinuities.len() == 1 {
+            self.discontinuities.push_back((from, DiscontinuitySequence(last.0 + 1)));
+        }
+        while self.discontinuities.len() > DISCONTINUITIES_KEPT {
+            self.discontinuities.pop_front();
+        }
+    }
+
+    /// One thing the process said.
+    pub(crate) fn push(&mut self, report: Report) {
+        match report {
+            Report::Rung(rendition) => self.shape(rendition),
+            Report::Refused { rung, why } => {
+                self.notes.push_back(format!("rung {rung} is not made: {why}"));
+                self.rungs.retain(|known| known.id != rung);
+                self.tell();
+            }
+            Report::Open { rendition, sequence, start } => self.open(&rendition, sequence, start),
+            Report::Bytes { rendition, sequence, bytes } => self.bytes(&rendition, sequence, bytes),
+            Report::Close { rendition, sequence, duration } => self.close(&rendition, sequence, duration),
+            Report::Skip { rendition, sequence, start, duration, why } => {
+                self.notes.push_back(format!("{rendition}/{sequence} is skipped: {why}"));
+                self.skip(&rendition, sequence, start, duration);
+            }
+            Report::Ready { .. } | Report::Progress { .. } | Report::Note { .. } => {}
+        }
+    }
+
+    /// A new process will make again what was open.
+    pub(crate) fn process_restarted(&mut self) {
+        for open in self.rungs.iter_mut().flat_map(|rung| rung.open.values_mut()) {
+            open.made_len = 0;
+        }
+    }
+
+    /// The process could not get past these segments: they will never be, up to `from`.
+    pub(crate) fn give_up_before(&mut self, from: MediaSequence) {
+        let ids: Vec<_> = self.rungs.iter().map(|rung| rung.id.clone()).collect();
+        for id in ids {
+            while let Some(next) = self.rung(&id).map(|rung| rung.next).filter(|next| *next < from) {
+                self.skip(&id, next, self.grid.start_of(next), self.grid.segment());
+            }
+        }
+    }
+
+    /// The run is over: what is open will never be whole.
+    pub(crate) fn end(&mut self) {
+        self.end_unfinished();
+        if let Some(mut facts) = self.told.take() {
+            facts.has_ended = true;
+            self.out.push_back(Fed::Stream(facts));
+            self.out.push_back(Fed::End { broadcast: self.broadcast.clone(), run: self.run });
+        }
+        self.rungs.clear();
+    }
+
+    /// What goes to the edges next.
+    pub(crate) fn pull(&mut self) -> Option<Fed> {
+        self.out.pop_front()
+    }
+
+    /// What the log should say next.
+    pub(crate) fn pull_note(&mut self) -> Option<String> {
+        self.notes.pop_front()
+    }
+
+    /// Every rung has settled everything before this segment.
+    pub(crate) fn settled_before(&self) -> MediaSequence {
+        self.rungs.iter().map(|rung| rung.next).min().unwrap_or(self.first)
+    }
+
+    /// The discontinuity sequence in force now.
+    pub(crate) fn newest_discontinuity(&self) -> DiscontinuitySequence {
+        self.discontinuities.back().map_or(DiscontinuitySequence(0), |mark| mark.1)
+    }
+
+    /// Bytes of segments that are being made.
+    pub(crate) fn bytes_held(&self) -> u64 {
+        self.rungs.iter().flat_map(|rung| rung.open.values()).map(|open| open.fed_len).sum()
+    }
+
+    fn shape(&mut self, rendition: Rendition) {
+        let Some(rung) = self.rungs.iter_mut().find(|rung| rung.id == rendition.id) else { return };
+        rung.rendition = Some(rendition);
+        self.tell();
+    }
+
+    fn open(&mut self, id: &RenditionId, sequence: MediaSequence, start: MediaTime) {
+        let discontinuity = self.discontinuity_at(sequence);
+        let key = self.key(id, sequence);
+        let Some(rung) = self.rungs.iter_mut().find(|rung| rung.id == *id) else { return };
+        // Settled before the restart, or open already: the same bytes come again.
+        if sequence < rung.next || rung.open.contains_key(&sequence) || rung.open.len() >= OPEN_SEGMENTS {
+            return;
+        }
+        rung.open.insert(sequence, Open { start, fed: Vec::new(), fed_len: 0, made_len: 0 });
+        self.out.push_back(Fed::Open { key, start, discontinuity });
+    }
+
+    fn bytes(&mut self, id: &RenditionId, sequence: MediaSequence, bytes: Bytes) {
+        let key = self.key(id, sequence);
+        let Some(rung) = self.rungs.iter_mut().find(|rung| rung.id == *id) else { return };
+        let Some(open) = rung.open.get_mut(&sequence) else { return };
+        match open.take(bytes) {
+            Taken::Again => {}
+            Taken::New(bytes) => self.out.push_back(Fed::Bytes { key, bytes }),
+            Taken::Differs { at } => {
+                self.notes.push_back(format!(
+                    "{key}: a restarted process made other bytes from {at} on; the segment is given up"
+                ));
+                let (start, duration) = (open.start, self.grid.segment());
+                self.skip(id, sequence, start, duration);
+            }
+        }
+    }
+
+    fn close(&mut self, id: &RenditionId, sequence: MediaSequence, duration: MediaSpan) {
+        let key = self.key(id, sequence);
+        let discontinuity = self.discontinuity_at(sequence);
+        let Some(rung) = self.rungs.iter_mut().find(|rung| rung.id == *id) else { return };
+        let Some(open) = rung.open.remove(&sequence) else { return };
+        rung.next = rung.next.max(sequence.next());
+        self.measure.push(id, open.fed_len, duration);
+        let facts = SegmentFacts {
+            sequence,
+            run: self.run,
+            start: open.start,
+            duration,
+            discontinuity,
+            bytes: open.fed_len,
+            is_gap: false,
+        };
+        self.out.push_back(Fed::Close { key, facts });
+        self.tell();
+    }
+
+    fn skip(&mut self, id: &RenditionId, sequence: MediaSequence, start: MediaTime, duration: MediaSpan) {
+        let key = self.key(id, sequence);
+        let discontinuity = self.discontinuity_at(sequence);
+        let Some(rung) = self.rungs.iter_mut().find(|rung| rung.id == *id) else { return };
+        if sequence < rung.next {
+            return;
+        }
+        rung.open.remove(&sequence);
+        rung.next = sequence.next();
+        let facts =
+            SegmentFacts { sequence, run: self.run, start, duration, discontinuity, bytes: 0, is_gap: true };
+        self.out.push_back(Fed::Skip { key, facts });
+    }
+
+    fn end_unfinished(&mut self) {
+        let ids: Vec<_> = self.rungs.iter().map(|rung| rung.id.clone()).collect();
+        for id in ids {
+            let open: Vec<_> = self
+                .rung(&id)
+                .map(|rung| rung.open.iter().map(|(s, o)| (*s, o.start)).collect())
+                .unwrap_or_default();
+            for (sequence, start) in open {
+                self.skip(&id, sequence, start, self.grid.segment());
+            }
+        }
+    }
+
+    /// Tells the edges what the broadcast is, once every rung is known, and again when that changes.
+    fn tell(&mut self) {
+        let mut renditions = Vec::with_capacity(self.rungs.len());
+        for rung in &self.rungs {
+            let Some(rendition) = &rung.rendition else { return };
+            renditions.push(rendition.clone());
+        }
+        if renditions.is_empty() {
+            return;
+        }
+        let mut facts = StreamFacts {
+            broadcast: self.broadcast.clone(),
+            run: self.run,
+            segment: self.grid.segment(),
+            window: self.window,
+            renditions,
+            has_ended: false,
+        };
+        self.measure.apply(&mut facts);
+        if self.told.as_ref() != Some(&facts) {
+            self.told = Some(facts.clone());
+            self.out.push_back(Fed::Stream(facts));
+        }
+    }
+
+    fn rung(&self, id: &RenditionId) -> Option<&Rung> {
+        self.rungs.iter().find(|rung| rung.id == *id)
+    }
+
+    fn discontinuity_at(&self, sequence: MediaSequence) -> DiscontinuitySequence {
+        let mark = self.discontinuities.iter().rev().find(|(from, _)| *from <= sequence);
+        mark.or_else(|| self.discontinuities.front()).map_or(DiscontinuitySequence(0), |mark| mark.1)
+    }
+
+    fn key(&self, rendition: &RenditionId, sequence: MediaSequence) -> ObjectKey {
+        ObjectKey {
+            broadcast: self.broadcast.clone(),
+            run: self.run,
+            rendition: rendition.clone(),
+            sequence,
+            part: None,
+            kind: ObjectKind::Segment,
+        }
+    }
+}
+
+impl Rung {
+    fn new(id: RenditionId, first: MediaSequence) -> Self {
+        Self { id, rendition: None, next: first, open: BTreeMap::new() }
+    }
+}
+
+enum Taken {
+    /// All of it has been fed before.
+    Again,
+    /// This much is new.
+    New(Bytes),
+    /// It is not what has been fed.
+    Differs { at: u64 },
+}
+
+impl Open {
+    fn take(&mut self, bytes: Bytes) -> Taken {
+        let from = self.made_len;
+        self.made_len += bytes.len() as u64;
+        let known = usize::try_from(self.fed_len.saturating_sub(from)).unwrap_or(usize::MAX).min(bytes.len());
+        if known > 0 && !self.has_at(from, &bytes[..known]) {
+            return Taken::Differs { at: from };
+        }
+        let new = bytes.slice(known..);
+        if new.is_empty() {
+            return Taken::Again;
+        }
+        self.fed_len += new.len() as u64;
+        self.fed.push(new.clone());
+        Taken::New(new)
+    }
+
+    fn has_at(&self, from: u64, expected: &[u8]) -> bool {
+        let fed = self.fed.iter().flat_map(|bytes| bytes.iter());
+        let mut there = fed.skip(usize::try_from(from).unwrap_or(usize::MAX));
+        expected.iter().all(|byte| there.next() == Some(byte))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media::BitRate;
+
+    fn id(name: &str) -> RenditionId {
+        RenditionId::parse(name).unwrap()
+    }
+
+    fn assembly() -> Assembly {
+        let grid = Grid::new(MediaSpan::from_secs(2)).unwrap();
+        let broadcast = BroadcastId::parse("tide").unwrap();
+        let mut assembly = Assembly::new(broadcast, grid, 6, DiscontinuitySequence(7));
+        assembly.begin(RunId(1), MediaSequence(100), vec![id("source"), id("360p")], false);
+        assembly
+    }
+
+    fn rendition(name: &str) -> Report {
+        let (peak, average) = (BitRate(0), BitRate(0));
+        Report::Rung(Rendition { id: id(name), video: None, audio: None, peak, average })
+    }
+
+    fn open(name: &str, sequence: u64) -> Report {
+        let start = MediaTime::from_ticks(sequence * 180_000);
+        Report::Open { rendition: id(name), sequence: MediaSequence(sequence), start }
+    }
+
+    fn bytes(name: &str, sequence: u64, text: &'static str) -> Report {
+        Report::Bytes {
+            rendition: id(name),
+            sequence: MediaSequence(sequence),
+            bytes: Bytes::from_static(text.as_bytes()),
+        }
+    }
+
+    fn close(name: &str, sequence: u64) -> Report {
+        Report::Close {
+            rendition: id(name),
+            sequence: MediaSequence(sequence),
+            duration: MediaSpan::from_secs(2),
+        }
+    }
+
+    /// What is fed, a word each.
+    fn fed(assembly: &mut Assembly) -> String {
+        let mut words = Vec::new();
+        while let Some(fed) = assembly.pull() {
+            words.push(match fed {
+                Fed::Stream(facts) if facts.has_ended => "ended".to_string(),
+                Fed::Stream(facts) => format!("stream:{}", facts.renditions.len()),
+                Fed::Open { key, discontinuity, .. } => format!("open:{}:d{}", key.sequence, discontinuity.0),
+                Fed::Bytes { bytes, .. } => String::from_utf8_lossy(&bytes).into_owned(),
+                Fed::Close { facts, .. } => format!("close:{}:{}b", facts.sequence, facts.bytes),
+                Fed::Skip { facts, .. } => format!("skip:{}", facts.sequence),
+                Fed::End { .. } => "end".to_string(),
+            });
+        }
+        words.join(" ")
+    }
+
+    #[test]
+    fn a_broadcast_is_told_once_all_its_rungs_are_known() {
+        let mut assembly = assembly();
+        assembly.push(rendition("source"));
+        assert_eq!(fed(&mut assembly), "");
+        assembly.push(rendition("360p"));
+        assert_eq!(fed(&mut assembly), "stream:2");
+        assembly.push(Report::Refused { rung: id("source"), why: "off the grid".into() });
+        assert_eq!(fed(&mut assembly), "stream:1");
+        assert_eq!(assembly.pull_note().unwrap(), "rung source is not made: off the grid");
+    }
+
+    #[test]
+    fn a_restarted_process_repeats_itself_and_nobody_hears_it_twice() {
+        let mut assembly = assembly();
+        assembly.push(open("360p", 100));
+        assembly.push(bytes("360p", 100, "abcd"));
+        assembly.push(close("360p", 100));
+        assembly.push(open("360p", 101));
+        assembly.push(bytes("360p", 101, "efg"));
+        assert_eq!(fed(&mut assembly), "open:100:d7 abcd close:100:4b open:101:d7 efg");
+        assembly.process_restarted();
+        for report in [open("360p", 100), bytes("360p", 100, "abcd"), close("360p", 100)] {
+            assembly.push(report);
+        }
+        for report in
+            [open("360p", 101), bytes("360p", 101, "ef"), bytes("360p", 101, "gh"), close("360p", 101)]
+        {
+            assembly.push(report);
+        }
+        assert_eq!(fed(&mut assembly), "h close:101:4b");
+    }
+
+    #[test]
+    fn other_bytes_after_a_restart_make_a_gap_and_never_a_mix() {
+        let mut assembly = assembly();
+        assembly.push(open("360p", 100));
+        assembly.push(bytes("360p", 100, "abcd"));
+        fed(&mut assembly);
+        assembly.process_restarted();
+        assembly.push(open("360p", 100));
+        assembly.push(bytes("360p", 100, "abX"));
+        assembly.push(close("360p", 100));
+        assert_eq!(fed(&mut assembly), "skip:100");
+        assert!(assembly.pull_note().unwrap().contains("other bytes"));
+    }
+
+    #[test]
+    fn discontinuities_are_counted_from_the_segment_they_begin_with() {
+        let mut assembly = assembly();
+        assembly.discontinuity(MediaSequence(102));
+        assembly.discontinuity(MediaSequence(102));
+        for sequence in [101, 102] {
+            assembly.push(open("360p", sequence));
+            assembly.push(close("360p", sequence));
+        }
+        assert_eq!(fed(&mut assembly), "open:101:d7 close:101:0b open:102:d8 close:102:0b");
+        assembly.begin(RunId(2), MediaSequence(110), vec![id("360p")], true);
+        assembly.push(open("360p", 110));
+        assert_eq!(fed(&mut assembly), "open:110:d9");
+    }
+
+    #[test]
+    fn what_is_open_when_a_run_ends_is_a_gap() {
+        let mut assembly = assembly();
+        assembly.push(rendition("source"));
+        assembly.push(rendition("360p"));
+        assembly.push(open("360p", 100));
+        fed(&mut assembly);
+        assembly.end();
+        assert_eq!(fed(&mut assembly), "skip:100 ended end");
+        assert_eq!(assembly.bytes_held(), 0);
+    }
+
+    #[test]
+    fn a_rung_that_is_behind_holds_what_is_settled() {
+        let mut assembly = assembly();
+        for sequence in 100..103 {
+            assembly.push(open("360p", sequence));
+            assembly.push(close("360p", sequence));
+        }
+        assert_eq!(assembly.settled_before(), MediaSequence(100));
+        assembly.give_up_before(MediaSequence(102));
+        assert_eq!(assembly.settled_before(), MediaSequence(102));
+    }
+}

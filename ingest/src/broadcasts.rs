@@ -1,0 +1,354 @@
+//! The broadcasts on the air: one task each, around one [`Line`].
+//!
+//! Lives here: who has which broadcast, the task that owns a line, and what the operator is shown of it. Does not
+//! live here: what a line decides (`line`), or a publisher's socket (`door`).
+
+use crate::clock::Clock;
+use crate::line::{Act, Generation, Input, Line, Plan};
+use crate::process::{ORDERS_BYTES, Process, Program};
+use crate::remembered::{Left, Remembered};
+use crate::settings::SecondPublisher;
+use media::{BroadcastId, MediaSpan};
+use node::fan::publisher::Feed;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Things a publisher has said that wait for the line. Past it the publisher's socket is not read.
+pub(crate) const INPUTS: usize = 256;
+/// Reports that wait for the line. Past it the process' pipe is not read.
+pub(crate) const REPORTS: usize = 1024;
+/// How far a publisher may send ahead of the clock. Past it it is not read: a file sent without `-re` is taken at
+/// the pace it plays.
+pub(crate) const AHEAD: MediaSpan = MediaSpan::from_secs(4);
+/// How often what the operator is shown is brought up to date, and a line that nobody needs is let go.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Everything a broadcast's task needs of the ingest.
+#[derive(Clone, Debug)]
+pub(crate) struct Workshop {
+    pub(crate) plan: Plan,
+    pub(crate) program: Program,
+    pub(crate) feed: Feed,
+    pub(crate) remembered: Remembered,
+    pub(crate) clock: Clock,
+}
+
+/// The broadcasts on the air.
+#[derive(Clone, Debug)]
+pub(crate) struct Broadcasts {
+    workshop: Arc<Workshop>,
+    limit: usize,
+    second: SecondPublisher,
+    on_air: Arc<Mutex<BTreeMap<BroadcastId, Entry>>>,
+}
+
+/// What a publisher said, and which claim it has: after a takeover the old one is not listened to.
+type Said = (u64, timeline::Input);
+
+#[derive(Debug)]
+struct Entry {
+    inputs: mpsc::Sender<Said>,
+    /// The publisher that has it; dropping the sender asks it to go.
+    publisher: Option<(u64, oneshot::Sender<()>, SocketAddr)>,
+    shown: Shown,
+    claims: u64,
+}
+
+/// What the operator is shown of a broadcast (`/status`).
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Shown {
+    /// The run's renditions, as CODECS and size.
+    pub(crate) renditions: Vec<String>,
+    /// Address of its publisher; none while it is waited for.
+    pub(crate) publisher: Option<String>,
+    /// The newest segment that is whole, and what the segments came to so far.
+    pub(crate) newest_sequence: u64,
+    pub(crate) segments: u64,
+    pub(crate) segment_bytes: u64,
+    pub(crate) gaps: u64,
+    /// Media given to the encoder and not worked off.
+    pub(crate) behind_ms: u64,
+    /// What the encoder has given up: `None`, `Lookahead`, `TopRung`, `FrameRate`.
+    pub(crate) shed: String,
+    /// Bytes kept for a restart of the process and in open segments.
+    pub(crate) held_bytes: u64,
+    /// Process id of the encoder, and how many there have been.
+    pub(crate) transcode_pid: Option<u32>,
+    pub(crate) transcode_starts: u64,
+}
+
+/// A publisher's hold on a broadcast; dropping it says that the publisher has left.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    broadcasts: Broadcasts,
+    broadcast: BroadcastId,
+    inputs: mpsc::Sender<Said>,
+    number: u64,
+    /// Ready when another publisher has taken the broadcast over.
+    pub(crate) taken_over: oneshot::Receiver<()>,
+}
+
+/// Why a publisher cannot have a broadcast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ClaimRefusal {
+    /// Somebody has it.
+    #[error("this broadcast is on the air from another publisher")]
+    InUse,
+    /// The ingest has as many as it may have.
+    #[error("this ingest carries {0} broadcasts and takes no more (setting `ingest.broadcasts`)")]
+    Full(usize),
+}
+
+impl Broadcasts {
+    pub(crate) fn new(workshop: Workshop, limit: usize, second: SecondPublisher) -> Self {
+        Self { workshop: Arc::new(workshop), limit, second, on_air: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<BroadcastId, Entry>> {
+        // Every change under it is whole before anything could panic.
+        self.on_air.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A publisher whose key was right wants this broadcast.
+    pub(crate) fn claim(&self, broadcast: &BroadcastId, from: SocketAddr) -> Result<Claim, ClaimRefusal> {
+        let mut on_air = self.lock();
+        if !on_air.contains_key(broadcast) {
+            if on_air.len() >= self.limit {
+                return Err(ClaimRefusal::Full(self.limit));
+            }
+            let inputs = self.start(broadcast);
+            let shown = Shown::default();
+            on_air.insert(broadcast.clone(), Entry { inputs, publisher: None, shown, claims: 0 });
+        }
+        let entry = on_air.get_mut(broadcast).expect("inserted above where it was not there");
+        if let Some((_, go, _)) = entry.publisher.take_if(|_| self.second == SecondPublisher::Takeover) {
+            let _ = go.send(());
+        }
+        if entry.publisher.is_some() {
+            return Err(ClaimRefusal::InUse);
+        }
+        let (go, taken_over) = oneshot::channel();
+        entry.claims += 1;
+        let number = entry.claims;
+        entry.publisher = Some((number, go, from));
+        entry.shown.publisher = Some(from.to_string());
+        let inputs = entry.inputs.clone();
+        Ok(Claim { broadcasts: self.clone(), broadcast: broadcast.clone(), inputs, number, taken_over })
+    }
+
+    /// What the operator is shown.
+    pub(crate) fn shown(&self) -> BTreeMap<String, Shown> {
+        self.lock().iter().map(|(broadcast, entry)| (broadcast.to_string(), entry.shown.clone())).collect()
+    }
+
+    /// Ends every run without a grace: the ingest is going.
+    pub(crate) async fn end(&self) {
+        let inputs: Vec<_> = self.lock().values().map(|entry| entry.inputs.clone()).collect();
+        for inputs in inputs {
+            let _ = inputs.send((u64::MAX, timeline::Input::Over)).await;
+        }
+        self.lock().values_mut().for_each(|entry| entry.publisher = None);
+    }
+
+    /// Whether nothing is on the air.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn start(&self, broadcast: &BroadcastId) -> mpsc::Sender<Said> {
+        let (inputs, said) = mpsc::channel(INPUTS);
+        let (inbox, reports) = mpsc::channel(REPORTS);
+        let workshop = &self.workshop;
+        let now = workshop.clock.now();
+        let left = workshop.remembered.recall(broadcast);
+        let plan = Plan { broadcast: broadcast.clone(), ..workshop.plan.clone() };
+        let unknown = Left::unknown(plan.grid, now.wall);
+        let line = Line::new(plan, left.unwrap_or(unknown), left.is_some());
+        let task = Task {
+            broadcasts: self.clone(),
+            broadcast: broadcast.clone(),
+            line,
+            process: None,
+            inbox,
+            shown: Shown::default(),
+        };
+        tokio::spawn(task.run(said, reports));
+        inputs
+    }
+
+    /// Shows what a line is at; false once nobody claims it and it may end.
+    fn show(&self, broadcast: &BroadcastId, shown: &Shown, is_idle: bool) -> bool {
+        let mut on_air = self.lock();
+        let Some(entry) = on_air.get_mut(broadcast) else { return false };
+        let publisher = entry.shown.publisher.take();
+        entry.shown = Shown { publisher, ..shown.clone() };
+        if is_idle && entry.publisher.is_none() {
+            on_air.remove(broadcast);
+            return false;
+        }
+        true
+    }
+}
+
+impl Claim {
+    /// Hands the line what the publisher said; waits while the line has enough.
+    pub(crate) async fn push(&self, input: timeline::Input) -> bool {
+        self.inputs.send((self.number, input)).await.is_ok()
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut on_air = self.broadcasts.lock();
+        let Some(entry) = on_air.get_mut(&self.broadcast) else { return };
+        // After a takeover the broadcast is somebody else's: the line has heard of the new one already.
+        if entry.publisher.as_ref().is_some_and(|(number, ..)| *number == self.number) {
+            entry.publisher = None;
+            entry.shown.publisher = None;
+            let (inputs, number) = (self.inputs.clone(), self.number);
+            drop(on_air);
+            tokio::spawn(async move { inputs.send((number, timeline::Input::Left)).await });
+        }
+    }
+}
+
+/// The task that owns a line.
+struct Task {
+    broadcasts: Broadcasts,
+    broadcast: BroadcastId,
+    line: Line,
+    process: Option<Process>,
+    inbox: mpsc::Sender<Input>,
+    shown: Shown,
+}
+
+impl Task {
+    async fn run(mut self, mut said: mpsc::Receiver<Said>, mut reports: mpsc::Receiver<Input>) {
+        let clock = self.broadcasts.workshop.clock;
+        let mut next_look = clock.now().instant + LOOK_EVERY;
+        let mut claim = 0;
+        loop {
+            let now = clock.now();
+            let due = self.line.deadline().map_or(next_look, |at| at.min(next_look));
+            let has_room = self.has_room(now.wall);
+            let input = tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(due.into()) => Input::Tick,
+                Some(report) = reports.recv() => report,
+                Some((of, input)) = said.recv(), if has_room => {
+                    if of < claim {
+                        continue;
+                    }
+                    claim = of;
+                    Input::Publisher(input)
+                }
+            };
+            self.push(input);
+            let now = clock.now();
+            if now.instant >= next_look {
+                next_look = now.instant + LOOK_EVERY;
+                if !self.show(!self.line.is_live() && said.is_empty()) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether the publisher may say more: the process keeps up with its pipe, and the clock with the publisher.
+    fn has_room(&self, wall: media::MediaTime) -> bool {
+        let queued = self.process.as_ref().map_or(0, Process::queued_bytes);
+        queued < ORDERS_BYTES && self.line.end().saturating_since(wall) < AHEAD
+    }
+
+    fn push(&mut self, input: Input) {
+        let now = self.broadcasts.workshop.clock.now();
+        self.line.push(input, now);
+        while let Some(act) = self.line.pull() {
+            self.act(act);
+        }
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Start(generation, orders) => self.start(generation, &orders),
+            Act::Order(generation, order) => {
+                if let Some(process) =
+                    self.process.as_ref().filter(|process| process.generation() == generation)
+                {
+                    process.order(&order);
+                }
+            }
+            Act::Kill(generation) => {
+                if let Some(process) =
+                    self.process.as_mut().filter(|process| process.generation() == generation)
+                {
+                    process.kill();
+                }
+            }
+            Act::Feed(fed) => self.feed(fed),
+            Act::Remember(left) => {
+                if let Err(error) = self.broadcasts.workshop.remembered.keep(&self.broadcast, left) {
+                    tracing::warn!(broadcast = %self.broadcast, "the state cannot be written: {error}");
+                }
+            }
+            Act::Note(text) => tracing::info!(broadcast = %self.broadcast, "{text}"),
+        }
+    }
+
+    fn start(&mut self, generation: Generation, orders: &[ladder::Order]) {
+        let workshop = &self.broadcasts.workshop;
+        match Process::start(&workshop.program, generation, &self.broadcast, self.inbox.clone()) {
+            Ok(process) => {
+                self.shown.transcode_starts += 1;
+                orders.iter().for_each(|order| process.order(order));
+                self.process = Some(process);
+            }
+            Err(error) => {
+                tracing::error!(broadcast = %self.broadcast, "mascaret-transcode cannot be started: {error}");
+                let inbox = self.inbox.clone();
+                let gone = Input::ProcessGone(generation, error.to_string());
+                tokio::spawn(async move { inbox.send(gone).await });
+            }
+        }
+    }
+
+    fn feed(&mut self, fed: crate::assembly::Fed) {
+        use crate::assembly::Fed;
+        let feed = &self.broadcasts.workshop.feed;
+        match fed {
+            Fed::Stream(facts) => {
+                self.shown.renditions = facts
+                    .renditions
+                    .iter()
+                    .map(|rendition| format!("{} {} {}", rendition.id, rendition.codecs(), rendition.peak))
+                    .collect();
+                feed.stream(facts);
+            }
+            Fed::Open { key, start, discontinuity } => feed.open(key, start, discontinuity),
+            Fed::Bytes { key, bytes } => feed.bytes(key, bytes),
+            Fed::Close { key, facts } => {
+                self.shown.newest_sequence = self.shown.newest_sequence.max(facts.sequence.0);
+                self.shown.segments += 1;
+                self.shown.segment_bytes += facts.bytes;
+                feed.close(key, facts);
+            }
+            Fed::Skip { key, facts } => {
+                self.shown.gaps += 1;
+                feed.skip(key, facts);
+            }
+            Fed::End { broadcast, run } => feed.end(broadcast, run),
+        }
+    }
+
+    fn show(&mut self, is_idle: bool) -> bool {
+        self.shown.behind_ms = self.line.behind().as_millis();
+        self.shown.shed = format!("{:?}", self.line.shed());
+        self.shown.held_bytes = self.line.bytes_held();
+        self.shown.transcode_pid = self.process.as_ref().and_then(Process::pid);
+        self.broadcasts.show(&self.broadcast, &self.shown, is_idle)
+    }
+}

@@ -1,5 +1,7 @@
 //! What any [`Door`] must do with honest, awkward and hostile publishers. Generic over the implementation.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use media::Track;
 use rtmp::amf0::Writer;
 use rtmp::script;

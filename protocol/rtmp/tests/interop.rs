@@ -1,5 +1,7 @@
 //! A publisher we did not write: rml_rtmp's handshake and `ClientSession` against our door.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use media::Track;
 use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
 use rml_rtmp::sessions::{

@@ -1,5 +1,7 @@
 //! What a connection really takes from the allocator, against what it says and what it may.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use media::Track;
 use rtmp::script;
 use rtmp::{

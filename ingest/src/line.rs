@@ -407,3 +407,6 @@ impl Line {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

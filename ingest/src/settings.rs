@@ -66,7 +66,36 @@ pub struct LadderSettings {
     pub copy: bool,
     /// Best first, each `"<lines>p <rate> [preset] [crf=n]"`; none above the source is made.
     /// Default `["1080p 5M", "720p 2.5M", "480p 1.0M", "360p 0.6M"]`.
-    pub rungs: Vec<Parsed<Step>>,
+    pub rungs: Rungs,
+}
+
+/// 1 to 8 steps with names of their own.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(try_from = "Vec<Parsed<Step>>", into = "Vec<Parsed<Step>>")]
+pub struct Rungs(Vec<Step>);
+
+impl TryFrom<Vec<Parsed<Step>>> for Rungs {
+    type Error = String;
+    fn try_from(steps: Vec<Parsed<Step>>) -> Result<Self, String> {
+        let steps: Vec<Step> = steps.into_iter().map(|step| step.0).collect();
+        if !(1..=Ladder::MAX_STEPS).contains(&steps.len()) {
+            return Err(format!("{} rungs; 1 to {} are allowed", steps.len(), Ladder::MAX_STEPS));
+        }
+        match steps
+            .iter()
+            .enumerate()
+            .find(|(at, step)| steps[..*at].iter().any(|earlier| earlier.id == step.id))
+        {
+            Some((_, twice)) => Err(format!("two rungs are called {}; each name is allowed once", twice.id)),
+            None => Ok(Self(steps)),
+        }
+    }
+}
+
+impl From<Rungs> for Vec<Parsed<Step>> {
+    fn from(rungs: Rungs) -> Self {
+        rungs.0.into_iter().map(Parsed).collect()
+    }
 }
 
 /// What happens to a second publisher.
@@ -108,7 +137,7 @@ impl Default for Settings {
 impl Default for LadderSettings {
     fn default() -> Self {
         let ladder = Ladder::default();
-        Self { copy: ladder.copy, rungs: ladder.steps.into_iter().map(Parsed).collect() }
+        Self { copy: ladder.copy, rungs: Rungs(ladder.steps) }
     }
 }
 
@@ -124,7 +153,6 @@ impl Settings {
     }
 
     pub(crate) fn ladder(&self) -> Ladder {
-        let steps = self.ladder.rungs.iter().map(|step| step.0.clone()).collect();
-        Ladder { copy: self.ladder.copy, steps }
+        Ladder { copy: self.ladder.copy, steps: self.ladder.rungs.0.clone() }
     }
 }

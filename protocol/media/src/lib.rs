@@ -8,7 +8,6 @@ mod grid;
 mod id;
 mod object;
 mod rendition;
-mod sps;
 mod time;
 mod unit;
 
@@ -16,6 +15,5 @@ pub use grid::{Grid, MediaSequence, PartIndex};
 pub use id::{BroadcastId, NameError, RenditionId, RunId};
 pub use object::{ContentHash, DiscontinuitySequence, ObjectKey, ObjectKind, SegmentFacts};
 pub use rendition::{AudioShape, BitRate, FrameRate, Rendition, StreamFacts, VideoShape};
-pub use sps::{LARGEST_SIDE, PictureSize};
 pub use time::{MediaSpan, MediaTime, TICKS_PER_SECOND};
 pub use unit::{AccessUnit, AudioConfig, ConfigError, Track, VideoConfig};

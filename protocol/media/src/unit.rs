@@ -1,6 +1,5 @@
 //! Access units: one coded picture or audio frame, with its time; and what a decoder must know first.
 
-use crate::sps::{self, PictureSize};
 use crate::{MediaSpan, MediaTime};
 use bytes::Bytes;
 
@@ -125,11 +124,6 @@ impl VideoConfig {
     pub fn sps(&self) -> Bytes {
         let len = usize::from(u16::from_be_bytes([self.record[6], self.record[7]]));
         self.record.slice(8..8 + len)
-    }
-
-    /// How large the pictures are as they are shown.
-    pub fn picture_size(&self) -> Result<PictureSize, ConfigError> {
-        sps::picture_size(&self.sps())
     }
 
     /// The CODECS word (RFC 6381): profile, constraints and level of the first SPS.

@@ -355,8 +355,10 @@ impl ChunkReader {
         let stream = &mut self.streams[index];
         let (had, needed) = (stream.body.capacity(), stream.body.len() + taken.len());
         if needed > had {
-            // Never more than announced, so that a complete body fits exactly and is not copied again.
-            let wanted = needed.max(had * 2).max(self.caps.first_bytes).min(stream.length as usize);
+            // Doubled from the first, so that it depends on what has come and not on how it was cut. Never more than
+            // announced, so that a complete body fits exactly and is not copied again.
+            let first = self.caps.first_bytes;
+            let wanted = (first * needed.div_ceil(first).next_power_of_two()).min(stream.length as usize);
             let open_bytes = self.open_bytes - had + wanted;
             if open_bytes > self.caps.open_bytes {
                 let (wanted, limit) = (open_bytes, self.caps.open_bytes);

@@ -1,0 +1,5 @@
+//! The targets, one module for each room.
+
+pub mod amf0;
+pub mod flv;
+pub mod rtmp;

@@ -7,6 +7,8 @@
 
 mod media_playlist;
 mod multivariant;
+mod read;
+pub mod rules;
 mod text;
 
 pub use media_playlist::{
@@ -16,6 +18,8 @@ pub use media_playlist::{
 pub use multivariant::{
     Alternative, AlternativeKind, ContentSteering, MultivariantPlaylist, Pathway, SessionData, VariantStream,
 };
+
+pub use read::{Complaint, MOST_BYTES, MOST_COMPLAINTS, ParseError};
 
 /// The media type of both kinds of playlist (R 4; rule S07).
 pub const MEDIA_TYPE: &str = "application/vnd.apple.mpegurl";

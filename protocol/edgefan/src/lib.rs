@@ -7,23 +7,38 @@
 //!
 //! Everything is sans-IO: bytes and `now` come in, bytes and events go out, `deadline` says when to be called.
 
+mod assembly;
+mod beat;
+pub mod control;
 mod event;
 mod facts;
 mod frame;
 mod have;
 mod hello;
+mod hub;
 pub mod limits;
+mod link;
 mod load;
 mod message;
 mod publisher;
+mod settled;
+mod source;
 mod subscriber;
 mod tlv;
 
+pub use beat::Heartbeat;
 pub use event::{Event, SourceId};
 pub use frame::{Frame, FrameReader, FrameType, WireError};
 pub use have::{Have, HaveRange, Partial, Reached};
 pub use hello::{Address, AddressError, EdgeFacts, Hello, NodeId, Role, TicketKey, Welcome};
 pub use load::{EdgeState, Load, Standing};
 pub use message::{Close, Fetch, Lane, Message, ObjectId, Open, Skip, SkipReason};
-pub use publisher::PublisherCounters;
-pub use subscriber::SubscriberCounters;
+pub use publisher::{ConnectionId, Publisher, PublisherCounters, PublisherEvent, PublisherSettings};
+pub use subscriber::{Subscriber, SubscriberCounters, SubscriberOrder, SubscriberSettings};
+
+/// Any moment to count from, for stories that bring their own time.
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "an Instant cannot be made from nothing; tests only add to it")]
+pub(crate) fn epoch() -> std::time::Instant {
+    std::time::Instant::now()
+}

@@ -62,6 +62,8 @@ pub enum Message {
         broadcast: BroadcastId,
         /// Which run.
         run: RunId,
+        /// True if the sender holds nothing more of the broadcast: it may be forgotten.
+        is_forgotten: bool,
     },
     /// See [`Load`].
     Load(Load),
@@ -278,9 +280,10 @@ impl Message {
                 w.number(2, lane.term);
                 w.number(3, lane.from.0);
             }
-            Self::End { broadcast, run } => {
+            Self::End { broadcast, run, is_forgotten } => {
                 w.text(1, broadcast.as_str());
                 w.number(2, run.0);
+                w.number_unless_zero(3, u64::from(*is_forgotten));
             }
             Self::Load(load) => load.encode(w),
             Self::Drain(standing) => standing.encode(w),
@@ -335,10 +338,7 @@ impl Message {
             FrameType::Fetch => Self::Fetch(read_fetch("FETCH", payload)?),
             FrameType::Evict => Self::Evict { key: read_fetch("EVICT", payload)?.key },
             FrameType::Lane => Self::Lane(read_lane(payload)?),
-            FrameType::End => {
-                let (broadcast, run) = read_end(payload)?;
-                Self::End { broadcast, run }
-            }
+            FrameType::End => read_end(payload)?,
             FrameType::Load => Self::Load(Load::decode(payload)?),
             FrameType::Drain => Self::Drain(Standing::decode(payload)?),
             FrameType::Ping => Self::Ping { stamp: read_stamp("PING", payload)? },
@@ -483,19 +483,21 @@ fn read_lane(payload: &[u8]) -> Result<Lane, WireError> {
     })
 }
 
-fn read_end(payload: &[u8]) -> Result<(BroadcastId, RunId), WireError> {
+fn read_end(payload: &[u8]) -> Result<Message, WireError> {
     const WHAT: &str = "END";
-    let (mut broadcast, mut run) = (None, None);
+    let (mut broadcast, mut run, mut is_forgotten) = (None, None, false);
     let mut fields = Fields::new(WHAT, payload);
     while let Some(field) = fields.next()? {
         match field.tag {
             1 => broadcast = Some(field.parse("broadcast", NAME_ALLOWED)?),
             2 => run = Some(RunId(field.number()?)),
+            3 => is_forgotten = field.number()? != 0,
             _ => {}
         }
     }
     let missing = |field| WireError::Missing { what: WHAT, field };
-    Ok((broadcast.ok_or_else(|| missing("broadcast"))?, run.ok_or_else(|| missing("run"))?))
+    let broadcast = broadcast.ok_or_else(|| missing("broadcast"))?;
+    Ok(Message::End { broadcast, run: run.ok_or_else(|| missing("run"))?, is_forgotten })
 }
 
 fn read_stamp(what: &'static str, payload: &[u8]) -> Result<u64, WireError> {

@@ -1,4 +1,78 @@
-//! The ingest's end.
+//! The ingest's end: a hub of objects, a link per edge.
+//!
+//! Lives here: the conversation with edges, and what each door does to the hub and to every link. Does not
+//! live here: what is held (`hub`), the order in which it leaves (`link`).
+//!
+//! Doors in: [`Publisher::stream`] to [`Publisher::end`] from the line, [`Publisher::accept`] to
+//! [`Publisher::lost`] and [`Publisher::tick`] from the network. Doors out: [`Publisher::pull`], and
+//! [`Publisher::transmit`] whenever a connection takes more.
+
+use crate::beat::{Pulse, Tick};
+use crate::hub::{Begun, Grown, Hub};
+use crate::limits::{CONTROL_BYTES, HUB_BYTES, LINK_ASSEMBLY, LINKS};
+use crate::link::{Link, Sent, Urgency};
+use crate::{
+    Fetch, FrameReader, Have, Heartbeat, Hello, Message, NodeId, ObjectId, Role, Skip, SkipReason, Welcome,
+    WireError,
+};
+use bytes::Bytes;
+use media::{
+    BroadcastId, DiscontinuitySequence, MediaTime, ObjectKey, ObjectKind, RenditionId, RunId, SegmentFacts,
+    StreamFacts,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::Instant;
+
+/// How a publisher is set up.
+#[derive(Clone, Debug)]
+pub struct PublisherSettings {
+    /// Who this ingest is.
+    pub node: NodeId,
+    /// Its software.
+    pub version: String,
+    /// When a peer is silent.
+    pub heartbeat: Heartbeat,
+    /// Bytes of objects held.
+    pub hub_bytes: usize,
+}
+
+impl PublisherSettings {
+    /// The ordinary settings of this node.
+    pub fn new(node: NodeId) -> Self {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Self { node, version, heartbeat: Heartbeat::default(), hub_bytes: HUB_BYTES }
+    }
+}
+
+/// One connection, numbered by whoever accepts it; a number is used once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// What a publisher wants done, or known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublisherEvent {
+    /// [`Publisher::transmit`] has something for this connection.
+    Wake(ConnectionId),
+    /// This connection is over: close it. It needs no [`Publisher::lost`].
+    Close {
+        /// Which.
+        connection: ConnectionId,
+        /// Why.
+        why: String,
+    },
+    /// An edge is there: all its connections are up.
+    LinkUp {
+        /// Who.
+        node: NodeId,
+    },
+    /// An edge is gone.
+    LinkDown {
+        /// Who.
+        node: NodeId,
+        /// Why.
+        why: String,
+    },
+}
 
 /// What a publisher has counted since it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,4 +89,660 @@ pub struct PublisherCounters {
     pub fetches: u64,
     /// Bytes of objects held for late joiners.
     pub hub_bytes: u64,
+}
+
+/// Which link: (who, which dialling of his).
+type LinkKey = (NodeId, u64);
+
+/// The ingest's end of `edgefan/1`.
+#[derive(Debug)]
+pub struct Publisher {
+    settings: PublisherSettings,
+    hub: Hub,
+    links: BTreeMap<LinkKey, Dialled>,
+    connections: HashMap<ConnectionId, Connection>,
+    wake: BTreeSet<ConnectionId>,
+    events: VecDeque<PublisherEvent>,
+    counters: PublisherCounters,
+}
+
+#[derive(Debug)]
+struct Dialled {
+    link: Link,
+    /// Control first, then one per lane.
+    connections: Vec<Option<ConnectionId>>,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Connection {
+    reader: FrameReader,
+    pulse: Pulse,
+    control: VecDeque<Bytes>,
+    control_bytes: usize,
+    accepted: Instant,
+    place: Place,
+}
+
+/// Where a connection's conversation stands.
+#[derive(Clone, Debug)]
+enum Place {
+    /// No HELLO yet.
+    Greeting,
+    /// Part of a link; 0 is its control connection.
+    Linked { link: LinkKey, index: usize },
+}
+
+impl Publisher {
+    /// A publisher with no broadcast and no edge.
+    pub fn new(settings: PublisherSettings) -> Self {
+        Self {
+            hub: Hub::new(settings.hub_bytes),
+            settings,
+            links: BTreeMap::new(),
+            connections: HashMap::new(),
+            wake: BTreeSet::new(),
+            events: VecDeque::new(),
+            counters: PublisherCounters::default(),
+        }
+    }
+
+    // From the line.
+
+    /// What a broadcast is; before its first object, and whenever it changes.
+    pub fn stream(&mut self, facts: StreamFacts) {
+        if self.hub.stream(facts.clone()) {
+            let frame = Message::Stream(facts).encode();
+            for key in self.up_links() {
+                self.say(&key, 0, frame.clone());
+            }
+        }
+    }
+
+    /// An object begins. Numbers nobody opened since the rendition's last segment become gaps.
+    pub fn open(&mut self, key: &ObjectKey, start: MediaTime, discontinuity: DiscontinuitySequence) {
+        let begun = self.hub.open(key, start, discontinuity);
+        self.begun(key, begun);
+    }
+
+    /// More bytes of an open object.
+    pub fn bytes(&mut self, key: &ObjectKey, bytes: Bytes) {
+        match self.hub.append(key, bytes) {
+            Grown::Same => {}
+            Grown::Longer(id) | Grown::TooLong(id) => self.rank(id),
+            Grown::Replaced { old, new } => {
+                for link in self.up_links() {
+                    self.abort(&link, key, old);
+                }
+                self.offer(new);
+            }
+        }
+        self.fit();
+    }
+
+    /// An object is complete. Its size and hash are found here; `facts.bytes` is not read.
+    pub fn close(&mut self, key: &ObjectKey, facts: &SegmentFacts) {
+        if let Some(id) = self.hub.close(key, facts) {
+            self.rank(id);
+        }
+    }
+
+    /// An object will not come, whether it was opened or not.
+    pub fn skip(&mut self, key: &ObjectKey, facts: SegmentFacts) {
+        let (spoiled, begun) = self.hub.skip(key, facts);
+        if let Some(id) = spoiled {
+            self.rank(id);
+        }
+        self.begun(key, begun);
+    }
+
+    /// A run is over; each edge is told after the last of its objects.
+    pub fn end(&mut self, broadcast: &BroadcastId, run: RunId, now: Instant) {
+        if !self.hub.end(broadcast, run, now) {
+            return;
+        }
+        for key in self.up_links() {
+            let Some(dialled) = self.links.get_mut(&key) else { continue };
+            if let Some(subscribed) = dialled.link.subscribed.get_mut(broadcast) {
+                subscribed.ending.push(run);
+            }
+            self.settle(&key, broadcast, None);
+        }
+    }
+
+    // From the network.
+
+    /// A connection was accepted; its HELLO is awaited.
+    pub fn accept(&mut self, id: ConnectionId, now: Instant) {
+        if self.connections.len() >= LINKS * 4 {
+            let why =
+                format!("{} connections are open, at most {} are taken", self.connections.len(), LINKS * 4);
+            self.events.push_back(PublisherEvent::Close { connection: id, why });
+            return;
+        }
+        let connection = Connection {
+            reader: FrameReader::new(),
+            pulse: Pulse::new(self.settings.heartbeat, now),
+            control: VecDeque::new(),
+            control_bytes: 0,
+            accepted: now,
+            place: Place::Greeting,
+        };
+        self.connections.insert(id, connection);
+    }
+
+    /// Bytes came on a connection.
+    pub fn received(&mut self, id: ConnectionId, bytes: &[u8], now: Instant) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.pulse.heard(now);
+        connection.reader.push(bytes);
+        while let Some(connection) = self.connections.get_mut(&id) {
+            let message = match connection.reader.pull() {
+                Ok(None) => return,
+                Ok(Some(frame)) => Message::decode(frame),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = message.and_then(|message| self.message(id, message, now)) {
+                self.cut(id, &error.to_string());
+            }
+        }
+    }
+
+    /// A connection is closed, for whatever reason: its link is over.
+    pub fn lost(&mut self, id: ConnectionId, why: &str) {
+        self.cut(id, why);
+    }
+
+    /// Appends to `out` what this connection should send now, most urgent first, until `out` has about `budget`
+    /// bytes. Nothing appended means that nothing waits until the next [`PublisherEvent::Wake`].
+    pub fn transmit(&mut self, id: ConnectionId, budget: usize, out: &mut Vec<u8>) {
+        while out.len() < budget {
+            let Some(connection) = self.connections.get_mut(&id) else { return };
+            if let Some(frame) = connection.control.pop_front() {
+                connection.control_bytes -= frame.len();
+                out.extend_from_slice(&frame);
+                continue;
+            }
+            let Place::Linked { link: key, index } = connection.place.clone() else { return };
+            let Some(dialled) = self.links.get_mut(&key) else { return };
+            let Some(lane) = index.checked_sub(1).and_then(|lane| dialled.link.lanes.get_mut(lane)) else {
+                return;
+            };
+            match lane.send(&self.hub, out) {
+                Sent::Nothing => return,
+                Sent::Some(bytes) => self.counters.bytes_sent += bytes,
+                Sent::All(object, bytes) => {
+                    self.counters.bytes_sent += bytes;
+                    if let Some(object_of) = self.hub.object(object) {
+                        let broadcast = object_of.key.broadcast.clone();
+                        self.settle(&key, &broadcast, Some(object));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Instant) {
+        let mut silent = Vec::new();
+        for (&id, connection) in &mut self.connections {
+            match connection.pulse.tick(now) {
+                Tick::Nothing => {}
+                // The edge says HELLO when all its connections are through their handshakes.
+                Tick::Silent if matches!(connection.place, Place::Greeting) => {
+                    if now >= connection.accepted + LINK_ASSEMBLY {
+                        silent.push(id);
+                    }
+                }
+                Tick::Silent => silent.push(id),
+                Tick::Say => {
+                    connection.push(Message::Ping { stamp: 0 }.encode());
+                    self.wake.insert(id);
+                }
+            }
+        }
+        for id in silent {
+            self.cut(id, "silent");
+        }
+        let is_late = |dialled: &Dialled| !dialled.is_up() && now >= dialled.since + LINK_ASSEMBLY;
+        let late: Vec<ConnectionId> = self
+            .links
+            .values()
+            .filter(|dialled| is_late(dialled))
+            .filter_map(|dialled| dialled.connections.iter().flatten().next().copied())
+            .collect();
+        for id in late {
+            self.cut(id, "the link's other connections did not come");
+        }
+        for broadcast in self.hub.expired(now) {
+            let objects: Vec<ObjectId> =
+                self.hub.broadcast(&broadcast).into_iter().flat_map(|found| found.objects()).collect();
+            objects.into_iter().for_each(|id| self.let_go(id));
+            let run = self.hub.broadcast(&broadcast).map_or(RunId(0), |found| found.facts.run);
+            self.hub.forget(&broadcast);
+            let frame = Message::End { broadcast: broadcast.clone(), run, is_forgotten: true }.encode();
+            for key in self.up_links() {
+                let Some(dialled) = self.links.get_mut(&key) else { continue };
+                dialled.link.subscribed.remove(&broadcast);
+                let lane = dialled.link.lane_of(&broadcast);
+                self.say(&key, lane + 1, frame.clone());
+            }
+        }
+    }
+
+    /// When [`Publisher::tick`] is to be called.
+    pub fn deadline(&self) -> Option<Instant> {
+        let pulses = self.connections.values().map(|connection| connection.pulse.deadline());
+        let links = self.links.values().filter(|dialled| !dialled.is_up());
+        pulses.chain(links.map(|dialled| dialled.since + LINK_ASSEMBLY)).chain(self.hub.deadline()).min()
+    }
+
+    /// What is wanted or known next.
+    pub fn pull(&mut self) -> Option<PublisherEvent> {
+        match self.events.pop_front() {
+            Some(event) => Some(event),
+            None => self.wake.pop_first().map(PublisherEvent::Wake),
+        }
+    }
+
+    /// What has been counted.
+    pub fn counters(&self) -> PublisherCounters {
+        PublisherCounters {
+            links: self.links.values().filter(|dialled| dialled.is_up()).count() as u64,
+            hub_bytes: self.hub.bytes() as u64,
+            ..self.counters.clone()
+        }
+    }
+
+    // What a frame does.
+
+    fn message(&mut self, id: ConnectionId, message: Message, now: Instant) -> Result<(), WireError> {
+        let Some(connection) = self.connections.get(&id) else { return Ok(()) };
+        match (connection.place.clone(), message) {
+            (Place::Greeting, Message::Hello(hello)) => self.hello(id, hello, now),
+            (Place::Greeting, _) => Err(WireError::OutOfTurn { what: "a frame", state: "HELLO is awaited" }),
+            (Place::Linked { .. }, Message::Hello(_)) => {
+                Err(WireError::OutOfTurn { what: "HELLO", state: "the connection has had one" })
+            }
+            (Place::Linked { link, .. }, Message::Have(have)) => {
+                self.have(&link, have);
+                Ok(())
+            }
+            (Place::Linked { link, .. }, Message::Fetch(fetch)) => {
+                self.fetch(&link, fetch);
+                Ok(())
+            }
+            (Place::Linked { .. }, Message::Ping { stamp }) => {
+                self.say_on(id, Message::Pong { stamp }.encode());
+                Ok(())
+            }
+            // Types of a later version, and types an edge has no reason to send here, change nothing.
+            (Place::Linked { .. }, _) => Ok(()),
+        }
+    }
+
+    fn hello(&mut self, id: ConnectionId, hello: Hello, now: Instant) -> Result<(), WireError> {
+        let index = usize::from(hello.connection);
+        if hello.media_connections == 0 || hello.connection > hello.media_connections {
+            return Err(WireError::TooMuch {
+                what: "HELLO",
+                field: "connection number",
+                count: u64::from(hello.connection),
+                limit: u64::from(hello.media_connections),
+            });
+        }
+        let key = (hello.node.clone(), hello.link);
+        if !self.links.contains_key(&key) {
+            // The same node has dialled anew: what it had before is over, whether we noticed or not.
+            let former: Vec<ConnectionId> = self
+                .links
+                .iter()
+                .filter(|((node, _), _)| *node == hello.node)
+                .filter_map(|(_, dialled)| dialled.connections.iter().flatten().next().copied())
+                .collect();
+            former.into_iter().for_each(|id| self.cut(id, "the edge dialled anew"));
+            if self.links.len() >= LINKS {
+                let (count, limit) = (self.links.len() as u64 + 1, LINKS as u64);
+                return Err(WireError::TooMuch { what: "HELLO", field: "links", count, limit });
+            }
+            let dialled = Dialled {
+                link: Link::new(hello.node.clone(), hello.media_connections),
+                connections: vec![None; usize::from(hello.media_connections) + 1],
+                since: now,
+            };
+            self.links.insert(key.clone(), dialled);
+        }
+        let Some(dialled) = self.links.get_mut(&key) else { return Ok(()) };
+        match dialled.connections.get_mut(index) {
+            Some(place @ None) => *place = Some(id),
+            _ => return Err(WireError::OutOfTurn { what: "HELLO", state: "the link has this connection" }),
+        }
+        let is_up = dialled.is_up();
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.place = Place::Linked { link: key.clone(), index };
+        }
+        let welcome = Welcome {
+            node: self.settings.node.clone(),
+            role: Role::Ingest,
+            version: self.settings.version.clone(),
+            ingests: Vec::new(),
+        };
+        self.say_on(id, Message::Welcome(welcome).encode());
+        if is_up {
+            self.events.push_back(PublisherEvent::LinkUp { node: hello.node });
+            let streams: Vec<Bytes> =
+                self.hub.broadcasts().map(|known| Message::Stream(known.facts.clone()).encode()).collect();
+            streams.into_iter().for_each(|frame| self.say(&key, 0, frame));
+        }
+        Ok(())
+    }
+
+    fn have(&mut self, key: &LinkKey, have: Have) {
+        let Some(dialled) = self.links.get_mut(key) else { return };
+        let is_first = have.is_whole && !dialled.link.subscribed.contains_key(&have.broadcast);
+        if is_first {
+            if self.hub.broadcast(&have.broadcast).is_none() {
+                return;
+            }
+            dialled.link.subscribed.insert(have.broadcast.clone(), crate::link::Subscribed::default());
+        }
+        let mut settled = HashSet::new();
+        for range in &have.ranges {
+            for sequence in range.sequences() {
+                settled.insert(ObjectKey {
+                    broadcast: have.broadcast.clone(),
+                    run: range.run,
+                    rendition: range.rendition.clone(),
+                    sequence,
+                    part: None,
+                    kind: range.kind,
+                });
+            }
+            if range.kind == ObjectKind::Segment
+                && let Some(newest) = range.sequences().last()
+                && let Some(subscribed) = dialled.link.subscribed.get_mut(&have.broadcast)
+            {
+                let known = subscribed.settled.entry(range.rendition.clone()).or_insert(newest);
+                *known = newest.max(*known);
+            }
+        }
+        match is_first {
+            true => self.subscribe(key, &have, &settled),
+            false => self.acknowledge(key, &have.broadcast, &settled),
+        }
+    }
+
+    /// What the edge has been given by somebody else need not be sent to it.
+    fn acknowledge(&mut self, key: &LinkKey, broadcast: &BroadcastId, settled: &HashSet<ObjectKey>) {
+        let Some(dialled) = self.links.get_mut(key) else { return };
+        let index = dialled.link.lane_of(broadcast);
+        let lane = &mut dialled.link.lanes[index];
+        for id in settled.iter().filter_map(|key| self.hub.find(key)) {
+            self.counters.withheld += u64::from(lane.withhold(&self.hub, id));
+        }
+        self.wake_lane(key, index);
+    }
+
+    /// The first word of an edge on a broadcast: everything of the window it has not is put in its queue.
+    fn subscribe(&mut self, key: &LinkKey, have: &Have, settled: &HashSet<ObjectKey>) {
+        let Some(broadcast) = self.hub.broadcast(&have.broadcast) else { return };
+        let ended = broadcast.ended.map(|(run, _)| run);
+        let newest_three = newest_segments(&self.hub, broadcast.objects(), 3);
+        let held: Vec<ObjectId> = broadcast.objects().collect();
+        let renditions: Vec<RenditionId> = broadcast.renditions().cloned().collect();
+        let (mut until_ready, mut until_caught_up) = (HashSet::new(), HashSet::new());
+        for id in held {
+            let Some(object) = self.hub.object(id) else { continue };
+            if settled.contains(&object.key) {
+                continue;
+            }
+            let is_live =
+                newest_three.contains(&id) || !object.is_settled() || object.key.kind != ObjectKind::Segment;
+            // What is still being made is awaited by no one: it takes as long as it takes.
+            if object.is_settled() {
+                until_caught_up.insert(id);
+                if is_live {
+                    until_ready.insert(id);
+                }
+            }
+            let partial = have.partials.iter().find(|partial| partial.key == object.key);
+            let urgency = if is_live { Urgency::Live } else { Urgency::Backfill };
+            self.add(key, id, urgency, partial.map_or(0, |partial| partial.bytes));
+        }
+        if let Some(dialled) = self.links.get_mut(key) {
+            dialled.link.begin_backfill(&have.broadcast, until_ready, until_caught_up);
+            if let (Some(run), Some(subscribed)) = (ended, dialled.link.subscribed.get_mut(&have.broadcast)) {
+                subscribed.ending.push(run);
+            }
+        }
+        renditions.iter().for_each(|rendition| self.bridge(key, &have.broadcast, rendition));
+        self.settle(key, &have.broadcast, None);
+    }
+
+    fn fetch(&mut self, key: &LinkKey, fetch: Fetch) {
+        self.counters.fetches += 1;
+        let broadcast = self.hub.broadcast(&fetch.key.broadcast);
+        if let Some(id) = self.hub.find(&fetch.key) {
+            self.add(key, id, Urgency::Live, fetch.from);
+            return;
+        }
+        let newest = broadcast.and_then(|broadcast| broadcast.newest(&fetch.key.rendition));
+        let reason = match newest {
+            Some(newest) if fetch.key.sequence <= newest => SkipReason::NotHeld,
+            _ if broadcast.is_some() => SkipReason::NotYet,
+            _ => SkipReason::NotHeld,
+        };
+        let Some(dialled) = self.links.get(key) else { return };
+        let lane = dialled.link.lane_of(&fetch.key.broadcast);
+        let skip = Skip {
+            key: fetch.key,
+            start: MediaTime::default(),
+            duration: media::MediaSpan::ZERO,
+            discontinuity: DiscontinuitySequence(0),
+            count: 1,
+            reason,
+        };
+        self.say(key, lane + 1, Message::Skip(skip).encode());
+    }
+
+    // What the line's word does to every link.
+
+    fn begun(&mut self, key: &ObjectKey, begun: Begun) {
+        for &id in &begun.added {
+            self.offer(id);
+        }
+        // Only now do they know that something newer is there.
+        for id in begun.formerly_newest {
+            self.rank(id);
+        }
+        if begun.is_first {
+            for link in self.up_links() {
+                self.bridge(&link, &key.broadcast, &key.rendition);
+            }
+        }
+        for id in begun.late {
+            self.late(id);
+            if self.hub.is_beyond_hold(id) {
+                self.hub.remove(id);
+            }
+        }
+    }
+
+    /// Queues a new object on every link that subscribed to its broadcast.
+    fn offer(&mut self, id: ObjectId) {
+        for key in self.up_links() {
+            self.add(&key, id, Urgency::Live, 0);
+        }
+    }
+
+    fn add(&mut self, key: &LinkKey, id: ObjectId, urgency: Urgency, from: u32) {
+        let Some(dialled) = self.links.get_mut(key) else { return };
+        let displaced = dialled.link.add(&self.hub, id, urgency, from);
+        let Some(object) = self.hub.object(id) else { return };
+        let lane = dialled.link.lane_of(&object.key.broadcast);
+        if let Some((displaced, dropped)) = displaced
+            && let Some(object) = self.hub.object(displaced)
+        {
+            self.counters.late += 1;
+            let broadcast = object.key.broadcast.clone();
+            for message in dropped.say(displaced, &object.key.clone(), object) {
+                self.say(key, lane + 1, message.encode());
+            }
+            self.settle(key, &broadcast, Some(displaced));
+        }
+        self.wake_lane(key, lane);
+    }
+
+    /// Tells an edge of the numbers between its newest and the first we have, which nobody here will send.
+    fn bridge(&mut self, key: &LinkKey, broadcast: &BroadcastId, rendition: &RenditionId) {
+        let Some(dialled) = self.links.get(key) else { return };
+        let Some(subscribed) = dialled.link.subscribed.get(broadcast) else { return };
+        let Some(&settled) = subscribed.settled.get(rendition) else { return };
+        let lane = dialled.link.lane_of(broadcast);
+        if let Some(skip) = self.hub.gaps_after(rendition, broadcast, settled) {
+            self.say(key, lane + 1, Message::Skip(skip).encode());
+        }
+    }
+
+    /// Finds the object's place again in every queue.
+    fn rank(&mut self, id: ObjectId) {
+        let Some(object) = self.hub.object(id) else { return };
+        for dialled in self.links.values_mut() {
+            let index = dialled.link.lane_of(&object.key.broadcast);
+            let Some(lane) = dialled.link.lanes.get_mut(index).filter(|lane| lane.holds(id)) else {
+                continue;
+            };
+            lane.rank(&self.hub, id);
+            if lane.has_something()
+                && let Some(&Some(connection)) = dialled.connections.get(index + 1)
+            {
+                self.wake.insert(connection);
+            }
+        }
+    }
+
+    /// Takes an object off every queue it is still on: SKIP, there only.
+    fn late(&mut self, id: ObjectId) {
+        let Some(object) = self.hub.object(id) else { return };
+        let key = object.key.clone();
+        let keys: Vec<LinkKey> = self.links.keys().cloned().collect();
+        for link in keys {
+            let (Some(dialled), Some(object)) = (self.links.get_mut(&link), self.hub.object(id)) else {
+                continue;
+            };
+            let lane = dialled.link.lane_of(&key.broadcast);
+            let Some(dropped) = dialled.link.lanes[lane].drop(id) else { continue };
+            self.counters.late += 1;
+            for message in dropped.say(id, &key, object) {
+                self.say(&link, lane + 1, message.encode());
+            }
+            self.settle(&link, &key.broadcast, Some(id));
+        }
+    }
+
+    fn abort(&mut self, link: &LinkKey, key: &ObjectKey, id: ObjectId) {
+        let Some(dialled) = self.links.get_mut(link) else { return };
+        let lane = dialled.link.lane_of(&key.broadcast);
+        if dialled.link.lanes[lane].drop(id).is_some_and(|dropped| dropped.was_opened) {
+            self.say(link, lane + 1, Message::Abort { object: id }.encode());
+        }
+    }
+
+    fn let_go(&mut self, id: ObjectId) {
+        self.late(id);
+        self.hub.remove(id);
+    }
+
+    fn fit(&mut self) {
+        while let Some(id) = self.hub.surplus() {
+            self.let_go(id);
+        }
+    }
+
+    fn settle(&mut self, key: &LinkKey, broadcast: &BroadcastId, id: Option<ObjectId>) {
+        let Some(dialled) = self.links.get_mut(key) else { return };
+        let lane = dialled.link.lane_of(broadcast);
+        for message in dialled.link.settle(&self.hub, broadcast, id) {
+            self.say(key, lane + 1, message.encode());
+        }
+    }
+
+    // Connections.
+
+    fn up_links(&self) -> Vec<LinkKey> {
+        self.links.iter().filter(|(_, dialled)| dialled.is_up()).map(|(key, _)| key.clone()).collect()
+    }
+
+    fn wake_lane(&mut self, key: &LinkKey, lane: usize) {
+        if let Some(dialled) = self.links.get(key)
+            && dialled.link.lanes.get(lane).is_some_and(crate::link::Lane::has_something)
+            && let Some(&Some(connection)) = dialled.connections.get(lane + 1)
+        {
+            self.wake.insert(connection);
+        }
+    }
+
+    fn say(&mut self, key: &LinkKey, index: usize, frame: Bytes) {
+        let connection = self.links.get(key).and_then(|dialled| *dialled.connections.get(index)?);
+        if let Some(id) = connection {
+            self.say_on(id, frame);
+        }
+    }
+
+    fn say_on(&mut self, id: ConnectionId, frame: Bytes) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.push(frame);
+        self.wake.insert(id);
+        if connection.control_bytes > CONTROL_BYTES {
+            self.cut(id, "it does not read: too many control frames wait");
+        }
+    }
+
+    /// Ends a connection, and with it its link and the link's other connections.
+    fn cut(&mut self, id: ConnectionId, why: &str) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let mut over = vec![id];
+        if let Place::Linked { link, .. } = &connection.place
+            && let Some(dialled) = self.links.remove(&link.clone())
+        {
+            over.extend(dialled.connections.iter().flatten().filter(|&&other| other != id));
+            if dialled.is_up() {
+                let node = dialled.link.node.clone();
+                self.events.push_back(PublisherEvent::LinkDown { node, why: why.to_owned() });
+            }
+        }
+        for connection in over {
+            self.connections.remove(&connection);
+            self.wake.remove(&connection);
+            self.events.push_back(PublisherEvent::Close { connection, why: why.to_owned() });
+        }
+    }
+}
+
+impl Dialled {
+    fn is_up(&self) -> bool {
+        self.connections.iter().all(Option::is_some)
+    }
+}
+
+impl Connection {
+    fn push(&mut self, frame: Bytes) {
+        self.control_bytes += frame.len();
+        self.control.push_back(frame);
+    }
+}
+
+/// The newest `count` settled segments of every rendition among these objects.
+fn newest_segments(hub: &Hub, objects: impl Iterator<Item = ObjectId>, count: usize) -> HashSet<ObjectId> {
+    let mut by_rendition: BTreeMap<&RenditionId, BTreeSet<(media::MediaSequence, ObjectId)>> =
+        BTreeMap::new();
+    for id in objects {
+        if let Some(object) = hub.object(id)
+            && object.is_settled()
+            && object.key.kind == ObjectKind::Segment
+        {
+            by_rendition.entry(&object.key.rendition).or_default().insert((object.key.sequence, id));
+        }
+    }
+    by_rendition.values().flat_map(|segments| segments.iter().rev().take(count)).map(|&(_, id)| id).collect()
 }

@@ -1,0 +1,151 @@
+//! One source of a subscriber: its connections, and what it has said.
+//!
+//! Does not live here: objects (`assembly`), and what several sources together amount to (`subscriber`).
+
+use crate::beat::{Heartbeat, Pulse, Tick};
+use crate::limits::CONTROL_BYTES;
+use crate::{FrameReader, Hello, Message, NodeId, ObjectId, Reached};
+use bytes::Bytes;
+use media::{BroadcastId, MediaSequence, ObjectKey, RenditionId, RunId, StreamFacts};
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// A source that was dialled, until it is lost.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) node: Option<NodeId>,
+    pub(crate) broadcasts: HashMap<BroadcastId, View>,
+    /// Objects it has opened and neither closed nor aborted.
+    pub(crate) objects: HashMap<ObjectId, ObjectKey>,
+    /// The latest measured time of a PING's way there and back.
+    pub(crate) round_trip: Duration,
+    dialled: Instant,
+}
+
+/// A broadcast as one source sees it.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) facts: StreamFacts,
+    pub(crate) reached: Option<Reached>,
+    pub(crate) ended: Option<RunId>,
+    /// The greatest number it has said anything of, per rendition.
+    pub(crate) newest: HashMap<RenditionId, MediaSequence>,
+}
+
+/// One connection of the link.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) reader: FrameReader,
+    pub(crate) pulse: Pulse,
+    out: VecDeque<Bytes>,
+    out_bytes: usize,
+    is_welcome: bool,
+}
+
+/// The peer takes nothing: too many frames wait for it.
+#[derive(Debug)]
+pub(crate) struct Unread;
+
+impl Source {
+    /// All connections are there; each begins with its HELLO.
+    pub(crate) fn new(hello: &Hello, heartbeat: Heartbeat, now: Instant) -> Self {
+        let lane = |connection| {
+            let mut lane = Lane {
+                reader: FrameReader::new(),
+                pulse: Pulse::new(heartbeat, now),
+                out: VecDeque::new(),
+                out_bytes: 0,
+                is_welcome: false,
+            };
+            let hello = Hello { connection, ..hello.clone() };
+            lane.push(Message::Hello(hello).encode());
+            lane
+        };
+        Self {
+            lanes: (0..=hello.media_connections).map(lane).collect(),
+            node: None,
+            broadcasts: HashMap::new(),
+            objects: HashMap::new(),
+            // Until a PONG says better: generous, so that nothing is asked for twice at the start.
+            round_trip: Duration::from_millis(100),
+            dialled: now,
+        }
+    }
+
+    /// True once every connection has had its WELCOME.
+    pub(crate) fn is_up(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.is_welcome)
+    }
+
+    /// A WELCOME came; true if it was the last one awaited.
+    pub(crate) fn welcome(&mut self, lane: usize, node: NodeId) -> bool {
+        let was_up = self.is_up();
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.is_welcome = true;
+        }
+        self.node = Some(node);
+        !was_up && self.is_up()
+    }
+
+    /// A number of the rendition was spoken of.
+    pub(crate) fn saw(&mut self, key: &ObjectKey) {
+        if let Some(view) = self.broadcasts.get_mut(&key.broadcast)
+            && (view.newest.len() < 2 * crate::limits::RENDITIONS || view.newest.contains_key(&key.rendition))
+        {
+            let newest = view.newest.entry(key.rendition.clone()).or_insert(key.sequence);
+            *newest = key.sequence.max(*newest);
+        }
+    }
+
+    /// The PONG to a PING of ours.
+    pub(crate) fn pong(&mut self, stamp: u64, now: Instant) {
+        let there_and_back = self.clock(now).saturating_sub(stamp);
+        self.round_trip = Duration::from_micros(there_and_back).min(Duration::from_secs(2));
+    }
+
+    fn clock(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.dialled).as_micros() as u64
+    }
+
+    /// What time has brought: lanes that have something to say, or that the source is silent.
+    pub(crate) fn tick(&mut self, now: Instant) -> Result<Vec<usize>, Unread> {
+        let ping = Message::Ping { stamp: self.clock(now) }.encode();
+        let mut woken = Vec::new();
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            match lane.pulse.tick(now) {
+                Tick::Nothing => {}
+                Tick::Silent => return Err(Unread),
+                Tick::Say => {
+                    lane.push(ping.clone());
+                    woken.push(index);
+                }
+            }
+        }
+        Ok(woken)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.lanes.iter().map(|lane| lane.pulse.deadline()).min()
+    }
+}
+
+impl Lane {
+    fn push(&mut self, frame: Bytes) {
+        self.out_bytes += frame.len();
+        self.out.push_back(frame);
+    }
+
+    pub(crate) fn say(&mut self, message: &Message) -> Result<(), Unread> {
+        self.push(message.encode());
+        match self.out_bytes > CONTROL_BYTES {
+            true => Err(Unread),
+            false => Ok(()),
+        }
+    }
+
+    pub(crate) fn transmit(&mut self, out: &mut Vec<u8>) {
+        self.out_bytes = 0;
+        self.out.drain(..).for_each(|frame| out.extend_from_slice(&frame));
+    }
+}

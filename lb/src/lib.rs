@@ -1,1 +1,31 @@
-//! See `Cargo.toml` for what this room is.
+//! The balancer: gives each viewer an edge and a token, and never touches media.
+//!
+//! Lives here: settings, the links from edges, and the answers a viewer gets before it has an edge: multivariant
+//! playlist, redirect, lists of broadcasts and edges, the page. Does not live here: the choice (`routing`), the
+//! token (`ticket`), sockets (`percore`, `node::fan`).
+//!
+//! ```text
+//!  edges ── control links ──▶ hub ── tell ──▶ core 0: desk ◀── viewers
+//!                probe ──────▶   (knows all)   core 1: desk ◀── viewers
+//!                                                 └── what it reserved ──▶ the other cores
+//! ```
+//!
+//! Every core decides by itself on its own copy of what is known; nothing is shared on the way of a viewer's
+//! request. Two balancers know nothing of each other: the same key files make their tokens good everywhere.
+
+mod api;
+mod core;
+mod desk;
+mod entry;
+mod hub;
+mod keys;
+mod metrics;
+mod pages;
+mod pathway;
+mod probe;
+mod settings;
+mod shell;
+mod told;
+
+pub use settings::{Cors, Driver, PublicUrl, Settings, TicketSettings};
+pub use shell::{Addresses, LbError, run, run_telling};

@@ -1,0 +1,87 @@
+//! A core of the balancer: percore's connections on one side, the desk on the other.
+
+use crate::desk::{Desk, Moment};
+use crate::told::Told;
+use http::Parsed;
+use media::BitRate;
+use percore::{ConnectionId, Handle, Service, Turn};
+use routing::Heard;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// How long reservations are gathered before the other cores are told. Within it a core may send an edge what
+/// the others have just filled it with: at 100,000 viewers a second, 2,000 of them.
+const TELL_RESERVED: Duration = Duration::from_millis(20);
+
+/// The service of one core.
+pub(crate) struct Core {
+    desk: Desk,
+    /// All cores, known once they run.
+    cores: Arc<OnceLock<Handle<Told>>>,
+    tell_at: Option<Instant>,
+}
+
+impl Core {
+    pub(crate) fn new(desk: Desk, cores: Arc<OnceLock<Handle<Told>>>) -> Self {
+        Self { desk, cores, tell_at: None }
+    }
+
+    fn tell_reserved(&mut self, turn: &Turn<'_>) {
+        self.tell_at = None;
+        let Some(cores) = self.cores.get() else { return };
+        for (edge, BitRate(rate)) in self.desk.reserved.drain() {
+            for core in (0..cores.core_count()).map(percore::CoreIndex).filter(|core| *core != turn.core()) {
+                // A full inbox loses a reservation, which the edge's heartbeat makes good.
+                let _ = cores.tell(core, Told::Heard(Heard::Reserved(edge.clone(), BitRate(rate))));
+            }
+        }
+    }
+}
+
+impl Service for Core {
+    type Message = Told;
+    type State = ();
+
+    fn received(&mut self, turn: &mut Turn<'_>, id: ConnectionId, (): &mut (), input: &[u8]) -> usize {
+        let unix_secs = turn.unix_millis() / 1000;
+        match http::parse(input) {
+            Parsed::Incomplete => 0,
+            Parsed::Refused(refusal) => {
+                let bytes = self.desk.refused(unix_secs, &refusal);
+                turn.send(id, bytes);
+                turn.finish(id);
+                input.len()
+            }
+            Parsed::Whole { request, consumed } => {
+                let moment = Moment { now: turn.now(), unix_secs, is_tls: turn.is_tls(id) };
+                let answer = self.desk.answer(moment, &request);
+                turn.send(id, answer.bytes);
+                if !answer.page.is_empty() {
+                    turn.send(id, answer.page);
+                }
+                if !request.keep_alive || turn.is_draining() {
+                    turn.finish(id);
+                }
+                if !self.desk.reserved.is_empty() && self.tell_at.is_none() {
+                    self.tell_at = Some(moment.now + TELL_RESERVED);
+                }
+                consumed
+            }
+        }
+    }
+
+    fn message(&mut self, turn: &mut Turn<'_>, message: Told) {
+        self.desk.told(turn.now(), message);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.desk.router.deadline().into_iter().chain(self.tell_at).min()
+    }
+
+    fn expired(&mut self, turn: &mut Turn<'_>) {
+        if self.tell_at.is_some_and(|at| at <= turn.now()) {
+            self.tell_reserved(turn);
+        }
+        self.desk.expire(turn.now());
+    }
+}

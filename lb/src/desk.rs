@@ -1,0 +1,372 @@
+//! One core's answers: a request head in, the bytes of an answer out. No socket, no clock.
+
+use crate::entry::{self, Way};
+use crate::metrics::Counts;
+use crate::pages::Pages;
+use crate::pathway::Pathway;
+use crate::told::Told;
+use crate::{Settings, api};
+use bytes::Bytes;
+use http::{
+    Connection, Cors, Head, HttpDate, Method, Prerendered, Refusal, Request, Stamped, Status, sentence,
+};
+use media::BitRate;
+use routing::{Ask, Broadcast, Change, Decision, Health, Router};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use ticket::{EdgeId, Flags, Keys, Ticket, UnixSeconds, ViewerId};
+
+/// How long a list of broadcasts or edges is shown again before it is written anew: a heartbeat.
+const LIST_AGE: Duration = Duration::from_millis(250);
+
+/// When to ask again for a broadcast that has only just begun: its first segment takes a second or two.
+const UNMEASURED_RETRY: Duration = Duration::from_secs(1);
+
+/// What one core knows and answers with.
+pub(crate) struct Desk {
+    pub(crate) router: Router,
+    pathways: HashMap<EdgeId, Pathway>,
+    keys: Keys,
+    lifetime: Duration,
+    forced_tls: Option<bool>,
+    balancer: String,
+    cors: Cors,
+    pages: Pages,
+    stock: Stock,
+    broadcasts: List,
+    cluster: List,
+    dice: Dice,
+    date: HttpDate,
+    counts: Arc<Counts>,
+    /// Reserved since this was last taken, by edge.
+    pub(crate) reserved: HashMap<EdgeId, BitRate>,
+}
+
+/// When, and how the viewer came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) now: Instant,
+    pub(crate) unix_secs: u64,
+    pub(crate) is_tls: bool,
+}
+
+/// A head with a small body, and what follows it from the program's own pages.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) bytes: Bytes,
+    pub(crate) page: Bytes,
+}
+
+/// Answers that are the same for everybody.
+struct Stock {
+    options: Stamped,
+    no_broadcast: Stamped,
+    media_elsewhere: Stamped,
+    nothing: Stamped,
+}
+
+/// What a path asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish<'a> {
+    Playlist(&'a str),
+    Redirect(&'a str),
+    MediaElsewhere,
+    Broadcasts,
+    Cluster,
+    Page,
+}
+
+impl<'a> Wish<'a> {
+    fn of(request: &Request<'a>) -> Self {
+        let path = request.path;
+        if let Some(rest) = path.strip_prefix("/live/") {
+            return match rest.strip_suffix("/index.m3u8") {
+                Some(name) if !name.contains('/') => match request.query.value("redirect") {
+                    Some("1") => Self::Redirect(name),
+                    _ => Self::Playlist(name),
+                },
+                _ => Self::MediaElsewhere,
+            };
+        }
+        match path {
+            "/api/v1/broadcasts" => Self::Broadcasts,
+            "/api/v1/cluster" => Self::Cluster,
+            _ => match path.strip_prefix("/go/") {
+                Some(name) => Self::Redirect(name.strip_suffix('/').unwrap_or(name)),
+                None if path.starts_with("/v/") => Self::MediaElsewhere,
+                None => Self::Page,
+            },
+        }
+    }
+}
+
+impl Desk {
+    pub(crate) fn new(settings: &Settings, keys: Keys, counts: Arc<Counts>) -> Self {
+        let cors = settings.cors.0.fields.clone();
+        Self {
+            router: Router::new(),
+            pathways: HashMap::new(),
+            keys,
+            lifetime: settings.tickets.lifetime.duration(),
+            forced_tls: settings.public_url.as_ref().map(|url| url.0.is_tls()),
+            balancer: settings.id.to_string(),
+            pages: Pages::new(&cors),
+            stock: Stock::new(&cors),
+            broadcasts: List::default(),
+            cluster: List::default(),
+            dice: Dice::default(),
+            date: HttpDate::from_unix_secs(0),
+            counts,
+            reserved: HashMap::new(),
+            cors,
+        }
+    }
+
+    /// What the hub or another core says.
+    pub(crate) fn told(&mut self, now: Instant, told: Told) {
+        match told {
+            Told::Keys(keys) => self.keys = keys,
+            Told::Pathway(id, pathway) => {
+                self.pathways.insert(id, pathway);
+            }
+            Told::Heard(heard) => {
+                // The hub has heard the same, and has said so where it was refused.
+                let _ = self.router.push(now, heard);
+                self.forget();
+            }
+        }
+    }
+
+    /// Lets time do what it does.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        self.router.expire(now);
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        while let Some(change) = self.router.pull() {
+            if let Change::Health { edge, to: None, .. } = change {
+                self.pathways.remove(&edge);
+            }
+        }
+    }
+
+    /// What to say to a head that could not be read; the connection is closed after it.
+    pub(crate) fn refused(&mut self, unix_secs: u64, refusal: &Refusal) -> Bytes {
+        self.counts.bad_requests.one();
+        self.turn(unix_secs);
+        http::refusal(refusal, &self.date, &self.cors)
+    }
+
+    /// The answer.
+    pub(crate) fn answer(&mut self, moment: Moment, request: &Request<'_>) -> Answer {
+        self.turn(moment.unix_secs);
+        let connection = Connection::to(request);
+        let head_only = request.method == Method::Head;
+        let date = self.date;
+        if request.method == Method::Options {
+            self.counts.options.one();
+            return Answer::of(self.stock.options.at(&date, connection, false));
+        }
+        let wish = Wish::of(request);
+        let list = match wish {
+            Wish::Playlist(name) | Wish::Redirect(name) => {
+                let answer =
+                    self.enter(moment, name, matches!(wish, Wish::Redirect(_)), request.accepts_gzip);
+                return Answer::of(match answer {
+                    Some(answer) => answer.dated(&date, connection, head_only),
+                    None => self.stock.no_broadcast.at(&date, connection, head_only),
+                });
+            }
+            Wish::MediaElsewhere => {
+                self.counts.not_found.one();
+                return Answer::of(self.stock.media_elsewhere.at(&date, connection, head_only));
+            }
+            Wish::Page => return self.page(request, connection, head_only),
+            Wish::Broadcasts => {
+                let router = &self.router;
+                self.broadcasts.at(moment.now, &self.cors, || api::broadcasts(router))
+            }
+            Wish::Cluster => {
+                let (router, pathways, balancer) = (&self.router, &self.pathways, &self.balancer);
+                self.cluster
+                    .at(moment.now, &self.cors, || api::cluster(balancer, router, pathways, moment.now))
+            }
+        };
+        self.counts.lists.one();
+        Answer::of(list.at(&date, connection, head_only))
+    }
+
+    fn page(&mut self, request: &Request<'_>, connection: Connection, head_only: bool) -> Answer {
+        let Some(found) = self.pages.at(request) else {
+            self.counts.not_found.one();
+            return Answer::of(self.stock.nothing.at(&self.date, connection, head_only));
+        };
+        self.counts.pages.one();
+        let page = if head_only { Bytes::new() } else { found.body };
+        Answer { bytes: found.head.at(&self.date, connection, head_only), page }
+    }
+
+    /// A viewer comes: it gets an edge and a token, or a sentence; `None` where there is no such broadcast.
+    fn enter(
+        &mut self,
+        moment: Moment,
+        name: &str,
+        redirects: bool,
+        accepts_gzip: bool,
+    ) -> Option<Prerendered> {
+        let Some(broadcast) = self.router.broadcast(name).filter(|broadcast| broadcast.is_live()) else {
+            self.counts.unknown_broadcasts.one();
+            return None;
+        };
+        if !is_measured(broadcast) {
+            self.counts.refused_unmeasured.one();
+            return Some(
+                self.wait(UNMEASURED_RETRY, "The broadcast has only just begun; ask again at once."),
+            );
+        }
+        let (edge, others, without_top) = match self
+            .router
+            .decide(moment.now, Ask { broadcast: name, last: None, random: self.dice.roll() })
+        {
+            Decision::NoBroadcast => return None,
+            Decision::Full { retry_after } => {
+                self.counts.refused_full.one();
+                return Some(self.wait(retry_after, "Every edge is full; please try again in a moment."));
+            }
+            Decision::NoEdge { retry_after } => {
+                self.counts.refused_no_edge.one();
+                return Some(self.wait(retry_after, "No edge can be reached just now; please try again."));
+            }
+            Decision::Go { edge, others, without_top, reserved } => {
+                let sum = self.reserved.entry(edge.clone()).or_default();
+                sum.0 = sum.0.saturating_add(reserved.0);
+                (edge, others, without_top)
+            }
+        };
+        let broadcast = self.router.broadcast(name)?;
+        let ticket = Ticket {
+            edge: Some(edge.number()),
+            other: others.first().map(EdgeId::number),
+            expires: UnixSeconds::from_u64(moment.unix_secs + self.lifetime.as_secs()),
+            broadcast: broadcast.hash(),
+            viewer: ViewerId(self.dice.roll()),
+            flags: if without_top { Flags::WITHOUT_TOP } else { Flags::default() },
+        };
+        let token = ticket.seal(&self.keys);
+        let edges: Vec<(EdgeId, &Pathway)> = std::iter::once(edge)
+            .chain(others)
+            .filter_map(|id| self.pathways.get(&id).map(|pathway| (id, pathway)))
+            .collect();
+        let way = Way { token: &token, edges: &edges, is_tls: self.forced_tls.unwrap_or(moment.is_tls) };
+        let answer = if redirects {
+            entry::redirect(name, &way, &self.cors)
+        } else {
+            let fit = |(id, edge): (&'_ EdgeId, &routing::Edge)| {
+                edge.health(moment.now) == Health::Ready && broadcast.is_carried_by(id)
+            };
+            let fleet: Vec<_> = self
+                .router
+                .edges()
+                .filter(|edge| fit(*edge))
+                .filter_map(|(id, _)| self.pathways.get(id).map(|pathway| (id, pathway)))
+                .collect();
+            entry::playlist(broadcast.facts(), without_top, &way, &fleet)
+                .map(|playlist| entry::answer(&playlist, accepts_gzip, &self.cors))
+        };
+        let counts = &self.counts;
+        if redirects {
+            counts.redirects.one()
+        } else {
+            counts.playlists.one()
+        }
+        if without_top {
+            counts.without_top.one();
+        }
+        answer
+    }
+
+    fn wait(&self, retry_after: Duration, text: &str) -> Prerendered {
+        let seconds = retry_after.as_secs().to_string();
+        sentence(Status::UNAVAILABLE, &self.cors, &[("Retry-After", &seconds)], text)
+    }
+
+    fn turn(&mut self, unix_secs: u64) {
+        if self.date.unix_secs() != unix_secs {
+            self.date = HttpDate::from_unix_secs(unix_secs);
+        }
+    }
+}
+
+/// Whether its playlist may be written: every rate of it is known.
+fn is_measured(broadcast: &Broadcast) -> bool {
+    broadcast.facts().renditions.iter().all(|rendition| rendition.peak.0 > 0)
+}
+
+impl Answer {
+    fn of(bytes: Bytes) -> Self {
+        Self { bytes, page: Bytes::new() }
+    }
+}
+
+impl Stock {
+    fn new(cors: &Cors) -> Self {
+        let options = Head::new(Status::NO_CONTENT)
+            .field("Allow", "GET, HEAD, OPTIONS")
+            .cors(cors)
+            .field("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+            .field("Access-Control-Allow-Headers", "Range, If-None-Match")
+            .field("Access-Control-Max-Age", 86_400);
+        let not_found = |text| Stamped::new(sentence(Status::NOT_FOUND, cors, &[], text));
+        Self {
+            options: Stamped::new(options.alone()),
+            no_broadcast: not_found("There is no broadcast of that name on the air."),
+            media_elsewhere: not_found(
+                "Media is served by edges; /live/<broadcast>/index.m3u8 and /go/<broadcast> say by which.",
+            ),
+            nothing: not_found("There is nothing here; / lists what can be watched."),
+        }
+    }
+}
+
+/// JSON that is written at most once per [`LIST_AGE`].
+#[derive(Default)]
+struct List(Option<(Instant, Stamped)>);
+
+impl List {
+    fn at(&mut self, now: Instant, cors: &Cors, write: impl FnOnce() -> serde_json::Value) -> &mut Stamped {
+        let is_fresh = self.0.as_ref().is_some_and(|(written, _)| now < *written + LIST_AGE);
+        if !is_fresh {
+            self.0 = None;
+        }
+        let (_, stamped) = self.0.get_or_insert_with(|| {
+            let body = write().to_string();
+            let head = Head::new(Status::OK)
+                .content("application/json", body.len() as u64)
+                .cache_control("no-store")
+                .field("X-Content-Type-Options", "nosniff")
+                .cors(cors);
+            (now, Stamped::new(head.with_body(body.as_bytes())))
+        });
+        stamped
+    }
+}
+
+/// Numbers nobody can guess: SipHash, under a key of the system's, of how many there were before.
+#[derive(Default)]
+struct Dice {
+    key: RandomState,
+    rolled: u64,
+}
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.rolled += 1;
+        self.key.hash_one(self.rolled)
+    }
+}
+
+#[cfg(test)]
+mod tests;

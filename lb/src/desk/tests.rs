@@ -1,0 +1,279 @@
+use super::*;
+use crate::pathway::tests::hello;
+use media::{BroadcastId, FrameRate, MediaSpan, Rendition, RenditionId, RunId, StreamFacts, VideoShape};
+use routing::{Heard, Load, State};
+use ticket::{Key, Token};
+
+/// A desk, a clock, and what was answered last.
+struct Story {
+    desk: Desk,
+    keys: Keys,
+    moment: Moment,
+}
+
+fn rendition(id: &str, height: u32, peak: u64) -> Rendition {
+    let frame_rate = FrameRate(25_000);
+    let video = VideoShape { width: height * 16 / 9, height, frame_rate, codec: "avc1.64001f".into() };
+    let id = RenditionId::parse(id).unwrap();
+    Rendition { id, video: Some(video), audio: None, peak: BitRate(peak), average: BitRate(peak / 2) }
+}
+
+fn tide(renditions: Vec<Rendition>) -> StreamFacts {
+    StreamFacts {
+        broadcast: BroadcastId::parse("tide").unwrap(),
+        run: RunId(1_700_000_000_000),
+        segment: MediaSpan::from_secs(2),
+        window: 6,
+        renditions,
+        has_ended: false,
+    }
+}
+
+impl Story {
+    /// Edges of 100 Mbit/s that have `tide` in two renditions.
+    fn of(edges: &[&str]) -> Self {
+        Self::with(edges, Settings::default())
+    }
+
+    fn with(edges: &[&str], settings: Settings) -> Self {
+        let keys = Keys::new(Key::from_secret([3; 32]), None);
+        let desk = Desk::new(&settings, keys.clone(), Arc::default());
+        let moment = Moment { now: Instant::now(), unix_secs: 1_700_000_100, is_tls: false };
+        let mut story = Self { desk, keys, moment };
+        for edge in edges {
+            let hello = hello(edge, &format!("http://{edge}:8080"), &format!("https://{edge}:8443"));
+            let (declared, pathway) = Pathway::of(&hello).unwrap();
+            story.desk.told(story.moment.now, Told::Pathway(declared.id.clone(), pathway));
+            story.hear(Heard::Joined(declared));
+            let facts = tide(vec![rendition("720p", 720, 2_600_000), rendition("360p", 360, 800_000)]);
+            story.load(edge, 0);
+            story.hear(Heard::Stream(EdgeId::parse(edge).unwrap(), facts));
+        }
+        story
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        self.desk.told(self.moment.now, Told::Heard(heard));
+    }
+
+    fn load(&mut self, edge: &str, egress: u64) {
+        let egress = BitRate(egress * 1_000_000);
+        let load = Load { egress, viewers: 5, newest_segment_age: None, state: State::Ready };
+        self.hear(Heard::Load(EdgeId::parse(edge).unwrap(), load));
+    }
+
+    /// Head and body of the answer to this request.
+    fn ask(&mut self, head: &str) -> (String, String) {
+        let head = format!("{}\r\nHost: lb\r\n\r\n", head.replace('\n', "\r\n"));
+        let http::Parsed::Whole { request, .. } = http::parse(head.as_bytes()) else {
+            panic!("{head:?} is no request");
+        };
+        let answer = self.desk.answer(self.moment, &request);
+        let text = String::from_utf8_lossy(&answer.bytes).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), format!("{body}{}", String::from_utf8_lossy(&answer.page)))
+    }
+
+    fn get(&mut self, target: &str) -> (String, String) {
+        self.ask(&format!("GET {target} HTTP/1.1"))
+    }
+}
+
+fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+fn uris(playlist: &str) -> Vec<&str> {
+    playlist.lines().filter(|line| !line.starts_with('#')).collect()
+}
+
+#[test]
+fn a_viewer_gets_a_playlist_with_its_edge_first_and_two_behind_it() {
+    let mut story = Story::of(&["e1", "e2", "e3", "e4"]);
+    let (head, body) = story.get("/live/tide/index.m3u8");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert_eq!(field(&head, "Content-Type"), Some("application/vnd.apple.mpegurl"));
+    assert_eq!(field(&head, "Cache-Control"), Some("no-store"));
+    assert_eq!(field(&head, "Access-Control-Allow-Origin"), Some("*"));
+    let uris = uris(&body);
+    assert_eq!(uris.len(), 6, "{body}");
+    let token = uris[0].split('/').nth(4).unwrap();
+    let hash = ticket::BroadcastHash::of(&BroadcastId::parse("tide").unwrap());
+    let ticket =
+        story.keys.open(&Token::parse(token).unwrap(), story.moment.unix_secs + 86_400, hash).unwrap();
+    let first = uris[0].strip_prefix("http://").and_then(|uri| uri.split(':').next()).unwrap();
+    assert_eq!(ticket.edge, Some(EdgeId::parse(first).unwrap().number()));
+    assert_eq!(uris[0], format!("http://{first}:8080/v/{token}/tide/720p/index.m3u8"));
+    assert!(uris[0..2].iter().all(|uri| uri.contains(first)) && !uris[2].contains(first));
+    assert!(body.contains(&format!("PATHWAY-ID=\"{first}\"")));
+    let listed = body.lines().find(|line| line.contains("com.mascaret.edges")).unwrap();
+    assert!(listed.contains(&format!("VALUE=\"{first}=http://{first}:8080 ")), "{listed}");
+    assert_eq!(listed.matches("=http://").count(), 4, "{listed}");
+}
+
+#[test]
+fn a_viewer_that_came_by_tls_goes_on_by_tls() {
+    let mut story = Story::of(&["e1"]);
+    story.moment.is_tls = true;
+    let (_, body) = story.get("/live/tide/index.m3u8");
+    assert!(uris(&body)[0].starts_with("https://e1:8443/v/"), "{body}");
+    let settings = toml_settings("public_url = 'http://live.example.org'");
+    let mut behind_a_proxy = Story::with(&["e1"], settings);
+    behind_a_proxy.moment.is_tls = true;
+    let (_, body) = behind_a_proxy.get("/live/tide/index.m3u8");
+    assert!(uris(&body)[0].starts_with("http://e1:8080/v/"), "{body}");
+}
+
+fn toml_settings(text: &str) -> Settings {
+    let sources = node::settings::Sources::new().text("lb.toml", text);
+    node::settings::load::<Settings>("lb", &sources).unwrap().settings
+}
+
+#[test]
+fn who_asks_for_it_is_redirected() {
+    let mut story = Story::of(&["e1"]);
+    for target in ["/go/tide", "/go/tide/", "/live/tide/index.m3u8?redirect=1"] {
+        let (head, body) = story.get(target);
+        assert!(head.starts_with("HTTP/1.1 307 "), "{target}: {head}");
+        let location = field(&head, "Location").unwrap();
+        assert!(location.starts_with("http://e1:8080/v/") && location.ends_with("/tide/index.m3u8"));
+        assert_eq!((field(&head, "Cache-Control"), body.as_str()), (Some("no-store"), ""));
+    }
+}
+
+#[test]
+fn every_viewer_gets_a_token_of_its_own() {
+    let mut story = Story::of(&["e1"]);
+    let mut locations: Vec<_> =
+        (0..20).map(|_| field(&story.get("/go/tide").0, "Location").unwrap().to_owned()).collect();
+    locations.sort();
+    locations.dedup();
+    assert_eq!(locations.len(), 20);
+}
+
+#[test]
+fn what_is_not_on_the_air_is_not_found_at_once() {
+    let mut story = Story::of(&["e1"]);
+    for target in ["/live/ebb/index.m3u8", "/go/ebb", "/go/", "/live//index.m3u8", "/go/%74ide"] {
+        let (head, body) = story.get(target);
+        assert!(head.starts_with("HTTP/1.1 404 "), "{target}: {head}");
+        assert_eq!(body, "There is no broadcast of that name on the air.\n");
+    }
+    let (head, body) = story.get("/live/tide/720p/index.m3u8");
+    assert!(head.starts_with("HTTP/1.1 404 ") && body.contains("served by edges"), "{head}");
+}
+
+#[test]
+fn with_no_edge_or_no_room_viewers_are_told_when_to_come_back() {
+    let mut story = Story::of(&["e1"]);
+    story.load("e1", 95);
+    let (head, body) = story.get("/live/tide/index.m3u8");
+    assert!(head.starts_with("HTTP/1.1 503 ") && body.contains("full"), "{head}");
+    let seconds: u64 = field(&head, "Retry-After").unwrap().parse().unwrap();
+    assert!((2..=5).contains(&seconds));
+    let draining = Load { egress: BitRate(0), viewers: 0, newest_segment_age: None, state: State::Draining };
+    story.hear(Heard::Load(EdgeId::parse("e1").unwrap(), draining));
+    let (head, body) = story.get("/go/tide");
+    assert!(head.starts_with("HTTP/1.1 503 ") && body.contains("No edge"), "{head}");
+    assert!(field(&head, "Retry-After").is_some());
+}
+
+#[test]
+fn a_broadcast_that_has_just_begun_is_asked_for_again_in_a_second() {
+    let mut story = Story::of(&["e1"]);
+    let mut facts = tide(vec![rendition("720p", 720, 0)]);
+    facts.run = RunId(1_700_000_000_001);
+    story.hear(Heard::Stream(EdgeId::parse("e1").unwrap(), facts));
+    let (head, _) = story.get("/live/tide/index.m3u8");
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert_eq!(field(&head, "Retry-After"), Some("1"));
+}
+
+#[test]
+fn short_of_room_the_top_rendition_is_left_out_and_the_token_says_so() {
+    let mut story = Story::of(&["e1"]);
+    story.load("e1", 80);
+    let (_, body) = story.get("/live/tide/index.m3u8");
+    let uris = uris(&body);
+    assert_eq!(uris.len(), 1, "{body}");
+    assert!(uris[0].ends_with("/tide/360p/index.m3u8"));
+    let token = Token::parse(uris[0].split('/').nth(4).unwrap()).unwrap();
+    let ticket = story.keys.open_any(&token, story.moment.unix_secs).unwrap();
+    assert!(ticket.flags.has(Flags::WITHOUT_TOP));
+}
+
+#[test]
+fn a_playlist_is_packed_for_who_takes_it() {
+    let mut story = Story::of(&["e1", "e2", "e3"]);
+    let head = "GET /live/tide/index.m3u8 HTTP/1.1\r\nHost: lb\r\nAccept-Encoding: gzip\r\n\r\n";
+    let http::Parsed::Whole { request, .. } = http::parse(head.as_bytes()) else { panic!("no request") };
+    let answer = story.desk.answer(story.moment, &request).bytes;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    assert!(String::from_utf8_lossy(&answer[..end]).contains("Content-Encoding: gzip\r\n"));
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&answer[end..]), &mut text).unwrap();
+    assert!(text.starts_with("#EXTM3U\n"));
+    assert!(answer.len() - end < text.len() / 2, "{} of {}", answer.len() - end, text.len());
+}
+
+#[test]
+fn a_head_is_the_same_without_the_body() {
+    let mut story = Story::of(&["e1"]);
+    let (head, body) = story.ask("HEAD /live/tide/index.m3u8 HTTP/1.1");
+    assert!(head.starts_with("HTTP/1.1 200 ") && body.is_empty());
+    let (head, body) = story.ask("HEAD / HTTP/1.1");
+    assert!(head.starts_with("HTTP/1.1 200 ") && body.is_empty());
+    assert_ne!(field(&head, "Content-Length"), Some("0"));
+}
+
+#[test]
+fn options_say_what_a_page_of_another_origin_may() {
+    let (head, body) = Story::of(&[]).ask("OPTIONS /live/tide/index.m3u8 HTTP/1.1");
+    assert!(head.starts_with("HTTP/1.1 204 ") && body.is_empty());
+    assert_eq!(field(&head, "Access-Control-Allow-Methods"), Some("GET, HEAD, OPTIONS"));
+}
+
+#[test]
+fn pages_are_listed_watched_and_kept() {
+    let mut story = Story::of(&[]);
+    let (head, index) = story.get("/");
+    assert!(head.starts_with("HTTP/1.1 200 ") && index.contains("<html"), "{head}");
+    assert!(field(&head, "Content-Security-Policy").unwrap().contains("script-src 'self';"));
+    assert_eq!(field(&head, "Cache-Control"), Some("no-cache"));
+    let etag = field(&head, "ETag").unwrap().to_owned();
+    let (head, body) = story.ask(&format!("GET / HTTP/1.1\nIf-None-Match: {etag}"));
+    assert!(head.starts_with("HTTP/1.1 304 ") && body.is_empty(), "{head}");
+    assert!(story.get("/watch/tide").0.starts_with("HTTP/1.1 200 "));
+    for nothing in ["/watch/a/b", "/../Cargo.toml", "/nothing", "/v2"] {
+        assert!(story.get(nothing).0.starts_with("HTTP/1.1 404 "), "{nothing}");
+    }
+}
+
+#[test]
+fn a_page_can_list_broadcasts_and_edges() {
+    let mut story = Story::of(&["e1", "e2"]);
+    let json = |body: &str| serde_json::from_str::<serde_json::Value>(body).unwrap();
+    let broadcasts = json(&story.get("/api/v1/broadcasts").1);
+    let first = &broadcasts["broadcasts"][0];
+    assert_eq!((&first["id"], &first["edges"]), (&"tide".into(), &2.into()));
+    assert_eq!(first["live_since_unix_ms"], 1_700_000_000_000_u64);
+    assert_eq!(first["renditions"][1]["height"], 360);
+    let cluster = json(&story.get("/api/v1/cluster").1);
+    assert_eq!((&cluster["viewers"], &cluster["edges"][1]["state"]), (&10.into(), &"ready".into()));
+    // Written anew no sooner than a heartbeat later.
+    story.moment.now += Duration::from_millis(200);
+    story.hear(Heard::Left(EdgeId::parse("e2").unwrap()));
+    assert_eq!(json(&story.get("/api/v1/cluster").1)["edges"][1]["state"], "ready");
+    story.moment.now += Duration::from_millis(50);
+    assert_eq!(json(&story.get("/api/v1/cluster").1)["edges"][1]["state"], "left");
+}
+
+#[test]
+fn tokens_are_sealed_with_the_newest_key() {
+    let mut story = Story::of(&["e1"]);
+    let newer = Keys::new(Key::from_secret([4; 32]), Some(Key::from_secret([3; 32])));
+    story.desk.told(story.moment.now, Told::Keys(newer.clone()));
+    let location = field(&story.get("/go/tide").0, "Location").unwrap().to_owned();
+    let token = Token::parse(location.split('/').nth(4).unwrap()).unwrap();
+    assert!(newer.open_any(&token, 0).is_ok() && story.keys.open_any(&token, 0).is_err());
+}

@@ -1,0 +1,130 @@
+//! What a balancer counts, with the names Prometheus shows.
+
+use crate::hub::Fleet;
+use percore::Handle;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+macro_rules! counts {
+    ($($(#[$doc:meta])* $name:ident $help:literal,)*) => {
+        /// What one core counts; written by that core alone, so an addition is a load and a store.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub(crate) struct Counts { $($(#[$doc])* pub(crate) $name: Count,)* }
+
+        impl Counts {
+            fn each(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($name), $help, self.$name.0.load(Relaxed)),)*].into_iter()
+            }
+        }
+    };
+}
+
+/// One number that one thread writes.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn one(&self) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+}
+
+counts! {
+    playlists "Viewers given an edge by a multivariant playlist",
+    redirects "Viewers given an edge by a redirect",
+    refused_full "Viewers refused because every edge is full",
+    refused_no_edge "Viewers refused because no edge may be used",
+    refused_unmeasured "Viewers asked to wait because a broadcast has only just begun",
+    unknown_broadcasts "Requests for a broadcast that is not live",
+    without_top "Viewers given no top rendition because the fleet is short of room",
+    pages "Pages and what belongs to them",
+    lists "Lists of broadcasts and edges",
+    options "OPTIONS",
+    not_found "Requests for what is not here",
+    bad_requests "Requests that were refused unread",
+}
+
+/// Sums the cores' counts when asked, and looks at the fleet.
+#[derive(Debug)]
+pub(crate) struct Exporter {
+    pub(crate) cores: Vec<Arc<Counts>>,
+    pub(crate) runtime: Handle<crate::told::Told>,
+    pub(crate) fleet: Arc<Mutex<Fleet>>,
+}
+
+impl Collector for Exporter {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut sums: Vec<(&str, &str, u64)> = Counts::default().each().collect();
+        for core in &self.cores {
+            sums.iter_mut().zip(core.each()).for_each(|(sum, (.., count))| sum.2 += count);
+        }
+        for (name, help, sum) in sums {
+            counter(&mut encoder, &format!("mascaret_lb_{name}"), help, sum)?;
+        }
+        for (name, sum) in self.runtime.counters().total.each() {
+            let name = format!("mascaret_lb_runtime_{name}");
+            // `open` goes up and down, the others only up.
+            if name.ends_with("_open") {
+                gauge(&mut encoder, &name, "Connections open now", sum)?;
+            } else {
+                counter(&mut encoder, &name, "As percore counts it, summed over the cores", sum)?;
+            }
+        }
+        self.encode_fleet(&mut encoder)
+    }
+}
+
+impl Exporter {
+    fn encode_fleet(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let fleet = crate::hub::lock(&self.fleet);
+        let now = Instant::now();
+        let broadcasts = fleet.router.broadcasts().filter(|broadcast| broadcast.is_live()).count();
+        gauge(encoder, "mascaret_lb_broadcasts", "Broadcasts that can be watched", broadcasts as u64)?;
+        let mut edges = |name: &str, help: &str, of: &dyn Fn(&routing::Edge) -> u64| {
+            let mut descriptor = encoder.encode_descriptor(name, help, None, gauge_type())?;
+            for (id, edge) in fleet.router.edges() {
+                let labels = [("edge", id.as_str())];
+                ConstGauge::new(of(edge)).encode(descriptor.encode_family(&labels)?)?;
+            }
+            Ok(())
+        };
+        edges("mascaret_lb_edge_ready", "1 where viewers may be sent to", &|edge| {
+            u64::from(edge.health(now) == routing::Health::Ready)
+        })?;
+        edges("mascaret_lb_edge_egress_bits_per_second", "What it sends, by its own word", &|edge| {
+            edge.load().map_or(0, |load| load.egress.0)
+        })?;
+        edges("mascaret_lb_edge_promised_bits_per_second", "What it sends or will", &|edge| {
+            edge.promised(now).0
+        })?;
+        edges("mascaret_lb_edge_capacity_bits_per_second", "What it declared", &|edge| {
+            edge.declared().capacity.0
+        })?;
+        edges("mascaret_lb_edge_viewers", "Its viewers, by its own word", &|edge| {
+            edge.load().map_or(0, |load| u64::from(load.viewers))
+        })
+    }
+}
+
+fn gauge_type() -> prometheus_client::metrics::MetricType {
+    prometheus_client::metrics::MetricType::Gauge
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let metric = ConstCounter::new(value);
+    let encoder =
+        encoder.encode_descriptor(name, help, None, prometheus_client::metrics::MetricType::Counter)?;
+    metric.encode(encoder)
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let metric = ConstGauge::new(value);
+    metric.encode(encoder.encode_descriptor(name, help, None, gauge_type())?)
+}

@@ -1,0 +1,200 @@
+//! What may be set about a balancer. Every key is documented where it is defined, with unit, range and default.
+
+use edgefan::{Address as PeerAddress, NodeId};
+use node::settings::{Address, Millis, Number, Parsed, Seconds, SecretFile};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+/// `[lb]`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// This balancer's name in the cluster: 1 to 64 letters, digits, `-`, `_` and `.`. Default `lb`.
+    pub id: Parsed<NodeId>,
+    /// Where viewers connect by HTTP. Default `0.0.0.0:8080`.
+    pub http: Address,
+    /// Where viewers connect by HTTPS, with the HTTPS certificate. Default: not at all.
+    pub https: Option<Address>,
+    /// Where edges connect, by mutual TLS (`edgefan/1`). Default `0.0.0.0:7002`.
+    pub control: Address,
+    /// The ingests edges are told to take broadcasts from, each `host:port`. Default: none.
+    pub ingests: Vec<Parsed<PeerAddress>>,
+    /// How tokens are sealed.
+    pub tickets: TicketSettings,
+    /// How viewers reach this balancer where something that ends TLS stands before it
+    /// (`https://live.example.org`): its scheme then decides whether they get the edges' HTTP or HTTPS URLs.
+    /// Default: as they come.
+    pub public_url: Option<Parsed<PublicUrl>>,
+    /// Pages of which origin may read what this balancer answers: `*`, one origin such as
+    /// `https://example.org`, or nothing for none. Default `*`.
+    pub cors: Parsed<Cors>,
+    /// How often each edge's public URL is tried, 100 ms to 60 s; 0 for never. Default `500 ms`.
+    pub probe: Millis<0, 60_000>,
+    /// Cores that answer viewers, 1 to 256; 0 for as many as the process may use. Default `0`.
+    pub cores: Number<0, 256>,
+    /// Whether each of them is pinned to a processor. Default `false`.
+    pub pin: bool,
+    /// How they wait: `auto`, `io_uring` or `epoll`. Default `auto`.
+    pub driver: Driver,
+    /// How long running answers may take when the program is told to end, 0 s to 10 min. Default `5 s`.
+    pub drain: Seconds<0, 600>,
+}
+
+/// `[lb.tickets]`. Both balancers of a pair are given the same files.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TicketSettings {
+    /// File with the key that seals: 32 bytes in hex or base64 (`openssl rand -hex 32`). Default: a key made at
+    /// start, which no other balancer knows and which is gone at the next start.
+    pub key: Option<SecretFile>,
+    /// File with the key before it, while tokens it sealed are still out. Default: none.
+    pub previous_key: Option<SecretFile>,
+    /// How long a token is good for, 1 min to 7 days (`604800 s`). It should outlast the longest visit: a
+    /// viewer whose token is over must ask again. Default `24 h`.
+    pub lifetime: Seconds<60, 604_800>,
+}
+
+impl Default for TicketSettings {
+    fn default() -> Self {
+        Self { key: None, previous_key: None, lifetime: Seconds::new(86_400) }
+    }
+}
+
+/// How the cores wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Driver {
+    /// io_uring where it works, else epoll.
+    #[default]
+    Auto,
+    /// io_uring or nothing.
+    IoUring,
+    /// epoll.
+    Epoll,
+}
+
+/// Whose pages may read our answers.
+#[derive(Clone, Debug)]
+pub struct Cors {
+    text: String,
+    pub(crate) fields: http::Cors,
+}
+
+impl FromStr for Cors {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fields = match text {
+            "" => http::Cors::nobody(),
+            "*" => http::Cors::anybody(),
+            origin => http::Cors::origin(origin).ok_or_else(|| {
+                format!(
+                    "{origin:?} is no origin; allowed is `*`, one such as `https://example.org`, or nothing"
+                )
+            })?,
+        };
+        Ok(Self { text: text.to_owned(), fields })
+    }
+}
+
+impl fmt::Display for Cors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// `http://host[:port]` or `https://host[:port]`.
+#[derive(Clone, Debug)]
+pub struct PublicUrl(String);
+
+impl PublicUrl {
+    /// Whether viewers come by TLS, which does not show in the connection.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        crate::pathway::origin(text).map(Self).ok_or_else(|| {
+            format!("{text:?} is no URL; allowed is `http://host[:port]` or `https://host[:port]`")
+        })
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let any = |port| Address(SocketAddr::from(([0, 0, 0, 0], port)));
+        Self {
+            id: Parsed(NodeId::parse("lb").expect("a constant that is a name")),
+            http: any(8080),
+            https: None,
+            control: any(7002),
+            ingests: Vec::new(),
+            tickets: TicketSettings::default(),
+            public_url: None,
+            cors: Parsed("*".parse().expect("a constant that is an origin")),
+            probe: Millis::new(500),
+            cores: Number::new(0),
+            pin: false,
+            driver: Driver::Auto,
+            drain: Seconds::new(5),
+        }
+    }
+}
+
+impl From<Driver> for percore::Driver {
+    fn from(driver: Driver) -> Self {
+        match driver {
+            Driver::Auto => Self::Auto,
+            Driver::IoUring => Self::IoUring,
+            Driver::Epoll => Self::Epoll,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use node::settings::{Sources, load};
+
+    fn refused(text: &str) -> String {
+        let sources = Sources::new().text("lb.toml", text);
+        load::<Settings>("lb", &sources).expect_err("it was taken").mistakes[0].to_string()
+    }
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let text = "id = 'lb1'\nhttp = '127.0.0.31:8080'\nhttps = '127.0.0.31:8443'\n\
+                    control = '127.0.0.31:7002'\ningests = ['127.0.0.11:7001']\n\
+                    public_url = 'https://live.example.org'\ncors = 'https://example.org'\ndriver = 'io_uring'\n\
+                    [tickets]\nkey = 'ticket.key'\nlifetime = '2 h'\n";
+        let loaded = load::<Settings>("lb", &Sources::new().text("lb.toml", text)).unwrap();
+        assert_eq!(loaded.settings.tickets.lifetime.value(), 7200);
+        assert_eq!(loaded.settings.public_url.map(|url| url.0.is_tls()), Some(true));
+        assert_eq!(loaded.settings.driver, Driver::IoUring);
+    }
+
+    #[test]
+    fn a_mistake_says_what_was_allowed() {
+        for (text, part) in [
+            ("cors = 'example.org'", "`https://example.org`"),
+            ("public_url = 'live.example.org'", "`https://host[:port]`"),
+            ("probe = '2 min'", "from 0 to 60000"),
+            ("[tickets]\nlifetime = '1 s'", "from 60 to 604800"),
+            ("ingests = ['127.0.0.11']", "host:port"),
+            ("driver = 'kqueue'", "epoll"),
+        ] {
+            let said = refused(text);
+            assert!(said.contains(part), "{text}: {said}");
+        }
+    }
+}

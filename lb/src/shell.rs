@@ -1,0 +1,218 @@
+//! The balancer as a process: listeners, threads, the operator's panel, and a clean end. The only file that wires.
+
+use crate::core::Core;
+use crate::desk::Desk;
+use crate::hub::{self, Event, Fleet, WAITING_EVENTS};
+use crate::metrics::{Counts, Exporter};
+use crate::told::Teller;
+use crate::{Settings, api, keys, probe};
+use node::fan::control::server;
+use node::operator::{Panel, Readiness};
+use node::{Drain, Node};
+use percore::rustls::pki_types::pem::PemObject;
+use percore::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use percore::{Config, CoreIndex, Listen, TlsSource};
+use prometheus_client::registry::Registry;
+use routing::Health;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
+
+/// Why a balancer cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum LbError {
+    /// A ticket key cannot be read.
+    #[error("lb.tickets.{setting}: {error}")]
+    KeyFile {
+        /// Which setting.
+        setting: &'static str,
+        /// Why; names the file.
+        error: std::io::Error,
+    },
+    /// A ticket key is none.
+    #[error("lb.tickets.{setting}, {}: {error}", path.display())]
+    Key {
+        /// Which setting.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: ticket::KeyError,
+    },
+    /// The HTTPS certificate cannot be read.
+    #[error("HTTPS certificate {}: {error}", path.display())]
+    Https {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: String,
+    },
+    /// The cluster's certificates cannot be read.
+    #[error(transparent)]
+    Certificate(#[from] node::certs::CertificateError),
+    /// The control listener is not to be had.
+    #[error("lb.control {address}: {error}")]
+    Control {
+        /// Its value.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Viewers cannot be listened to.
+    #[error("lb.http or lb.https: {0}")]
+    Start(#[from] percore::StartError),
+    /// No thread.
+    #[error("the balancer's threads: {0}")]
+    Thread(std::io::Error),
+    /// A core ended by a panic.
+    #[error(transparent)]
+    Core(#[from] percore::CorePanicked),
+}
+
+/// Where a running balancer listens; for tests, which ask for port 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// HTTP.
+    pub http: SocketAddr,
+    /// HTTPS, if there is any.
+    pub https: Option<SocketAddr>,
+    /// Control links.
+    pub control: SocketAddr,
+}
+
+/// Runs until `node.stop` is signalled.
+pub fn run(settings: Settings, node: Node) -> Result<(), LbError> {
+    run_telling(settings, node, |_| ())
+}
+
+/// The same; `is_listening` hears the addresses once everything is open.
+pub fn run_telling(
+    settings: Settings,
+    node: Node,
+    is_listening: impl FnOnce(Addresses),
+) -> Result<(), LbError> {
+    let keys = keys::read(&settings.tickets)?;
+    let config = config(&settings, &node)?;
+    let control_tls = node.certificates.cluster_server_config()?;
+
+    let counts: Vec<Arc<Counts>> = (0..config.core_count()).map(|_| Arc::default()).collect();
+    let cores = Arc::new(OnceLock::new());
+    let running = percore::start(config, {
+        let (settings, keys, counts, cores) = (settings.clone(), keys.clone(), counts.clone(), cores.clone());
+        move |CoreIndex(index)| {
+            Core::new(Desk::new(&settings, keys.clone(), counts[index].clone()), cores.clone())
+        }
+    })?;
+    let handle = cores.get_or_init(|| running.handle()).clone();
+
+    let fleet = Arc::new(Mutex::new(Fleet::default()));
+    let (events, heard) = sync_channel(WAITING_EVENTS);
+    let hub = std::thread::Builder::new().name("hub".into()).spawn({
+        let (fleet, teller) = (fleet.clone(), Teller::new(handle.clone()));
+        move || hub::run(&heard, &fleet, teller)
+    });
+    let hub = hub.map_err(LbError::Thread)?;
+    let control_settings = server::Settings {
+        node: settings.id.0.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        listen: settings.control.0,
+        ingests: settings.ingests.iter().map(|ingest| ingest.0.clone()).collect(),
+        keys: keys::for_edges(&keys),
+    };
+    let to_hub = events.clone();
+    let control = server::start(control_settings, control_tls, move |event| {
+        // The hub is gone only when the program ends.
+        let _ = to_hub.send(Event::Control(event));
+    })
+    .map_err(|error| LbError::Control { address: settings.control.0, error })?;
+    if settings.probe.value() > 0 {
+        let (interval, fleet, events, stop) =
+            (settings.probe.duration(), fleet.clone(), events.clone(), node.stop.clone());
+        std::thread::Builder::new()
+            .name("probe".into())
+            .spawn(move || probe::run(interval, &fleet, &events, &stop))
+            .map_err(LbError::Thread)?;
+    }
+    let exporter = Exporter { cores: counts, runtime: handle, fleet: fleet.clone() };
+    let admin = keys::admin(settings.tickets.clone(), control.clone(), events.clone());
+    node.operator.open(panel(settings.id.to_string(), exporter, fleet, node.drain.clone(), admin));
+
+    let listening = running.addresses().to_vec();
+    let addresses = Addresses {
+        http: listening.first().copied().unwrap_or(settings.http.0),
+        https: listening.get(1).copied(),
+        control: control.address(),
+    };
+    tracing::info!(http = %addresses.http, https = ?addresses.https, control = %addresses.control, "listening");
+    is_listening(addresses);
+    node.stop.wait_blocking();
+
+    running.drain(settings.drain.duration());
+    let ended = running.join();
+    control.stop();
+    let _ = events.send(Event::End);
+    if hub.join().is_err() {
+        tracing::error!("the hub panicked");
+    }
+    Ok(ended?)
+}
+
+fn config(settings: &Settings, node: &Node) -> Result<Config, LbError> {
+    let mut listeners = vec![Listen::plain(settings.http.0)];
+    if let Some(https) = settings.https {
+        listeners.push(Listen::tls(https.0, tls(node)?));
+    }
+    Ok(Config {
+        listeners,
+        cores: settings.cores.value() as usize,
+        pin: settings.pin,
+        driver: settings.driver.into(),
+        ..Config::default()
+    })
+}
+
+fn tls(node: &Node) -> Result<TlsSource, LbError> {
+    let (chain_path, key_path) = node.certificates.https_paths();
+    let at = |path: &PathBuf, error: &dyn std::fmt::Display| LbError::Https {
+        path: path.clone(),
+        error: error.to_string(),
+    };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&chain_path)
+        .and_then(Iterator::collect)
+        .map_err(|error| at(&chain_path, &error));
+    let key = PrivateKeyDer::from_pem_file(&key_path).map_err(|error| at(&key_path, &error))?;
+    TlsSource::new(chain?, key).map_err(|error| at(&chain_path, &error))
+}
+
+fn panel(
+    balancer: String,
+    exporter: Exporter,
+    fleet: Arc<Mutex<Fleet>>,
+    drain: Drain,
+    admin: axum::Router,
+) -> Panel {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(exporter));
+    let readiness = {
+        let fleet = fleet.clone();
+        move || {
+            if drain.is_draining() {
+                return Readiness::Draining("told to by the operator".into());
+            }
+            let (fleet, now) = (hub::lock(&fleet), Instant::now());
+            match fleet.router.edges().any(|(_, edge)| edge.health(now) == Health::Ready) {
+                true => Readiness::Ready,
+                false => Readiness::NotFed("no edge is ready".into()),
+            }
+        }
+    };
+    let status = move || {
+        let fleet = hub::lock(&fleet);
+        let mut status = api::cluster(&balancer, &fleet.router, &fleet.pathways, Instant::now());
+        status["broadcasts"] = api::broadcasts(&fleet.router)["broadcasts"].take();
+        status
+    };
+    Panel { registry, readiness: Box::new(readiness), status: Box::new(status), admin }
+}

@@ -49,7 +49,7 @@ const KEYS: [&str; 10] =
 
 fn value(writer: &mut Writer, chance: &mut Chance, depth: usize) {
     match chance.below(if depth < 20 { 8 } else { 5 }) {
-        0 => writer.number(f64::from_bits(chance.next())),
+        0 => writer.number(f64::from_bits(chance.bits())),
         1 => writer.boolean(chance.one_in(2)),
         2 => writer.null(),
         3 => writer.undefined(),

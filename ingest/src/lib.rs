@@ -24,7 +24,7 @@ mod settings;
 mod shed;
 mod shell;
 
-pub use settings::{LadderSettings, Publisher, SecondPublisher, Settings};
+pub use settings::{LadderSettings, Publisher, Rungs, SecondPublisher, Settings};
 pub use shell::{Addresses, IngestError, run, run_telling};
 
 #[cfg(test)]

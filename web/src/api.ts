@@ -1,17 +1,19 @@
-// What the balancer tells of the cluster (docs/HLS.md, "The page's questions").
+// What the balancer tells of the cluster (`/api/v1/…`, lb/src/api.rs).
 
 export interface Rendition {
   id: string;
   width?: number;
   height?: number;
   frame_rate?: number;
-  peak?: number;
+  bandwidth_bits?: number;
 }
 
 export interface Broadcast {
   id: string;
   renditions: Rendition[];
-  viewers?: number;
+  /** How many edges carry it. */
+  edges: number;
+  live_since_unix_ms: number;
 }
 
 async function json<T>(path: string): Promise<T> {

@@ -17,7 +17,8 @@ function sizes(broadcast: Broadcast): string {
 
 function card(broadcast: Broadcast): HTMLElement {
   const name = h('span', { class: 'card-name' }, broadcast.id);
-  const about = h('span', { class: 'card-about' }, sizes(broadcast));
+  const edges = broadcast.edges === 1 ? 'on one edge' : `on ${broadcast.edges} edges`;
+  const about = h('span', { class: 'card-about' }, `${sizes(broadcast)} · ${edges}`);
   const badge = h('span', { class: 'badge' }, 'Live');
   return h('li', {}, h('a', { class: 'card', href: `/watch/${broadcast.id}` }, badge, name, about));
 }
@@ -34,7 +35,7 @@ function list() {
       const found = await broadcasts();
       cluster.textContent = '';
       empty.textContent = found.length > 0 ? '' : 'Nothing is on the air. Publish with OBS or ffmpeg and it appears here.';
-      const now = JSON.stringify(found.map((broadcast) => [broadcast.id, sizes(broadcast)]));
+      const now = JSON.stringify(found.map((broadcast) => [broadcast.id, sizes(broadcast), broadcast.edges]));
       if (now !== shown) items.replaceChildren(...found.map(card));
       shown = now;
     } catch {

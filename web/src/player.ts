@@ -7,8 +7,8 @@ import type { ErrorData, ManifestLoadedData } from 'hls.js';
 import { Edges, hedgedLoader } from './hedge';
 import { NO_MSE, ofHls, type Trouble } from './words';
 
-/** The id under which a multivariant playlist lists every edge's origin (EXT-X-SESSION-DATA). */
-const EDGES_ID = 'live.mascaret.edges';
+/** The id under which a multivariant playlist lists the edges as `id=origin` pairs (EXT-X-SESSION-DATA). */
+const EDGES_ID = 'com.mascaret.edges';
 /** How long until a broadcast that cannot be loaded is tried again. */
 const RETRY_MS = 2000;
 /** A player that has not moved for so long is taken up again at the live edge. */
@@ -120,7 +120,7 @@ export class Player {
   private learn(data: ManifestLoadedData) {
     const origins = data.levels.map((level) => new URL(level.url).origin);
     const listed = data.sessionData?.[EDGES_ID]?.['VALUE'];
-    if (listed) origins.push(...listed.split(' ').filter((origin: string) => origin.startsWith(location.protocol)));
+    if (listed) origins.push(...listed.split(' ').map((pair: string) => pair.slice(pair.indexOf('=') + 1)));
     this.edges.learn(origins);
   }
 

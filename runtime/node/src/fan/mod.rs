@@ -14,7 +14,10 @@
 //! Each has one thread with a tokio runtime of its own; the handles are cheap to clone and send.
 
 pub mod control;
+mod dial;
 mod feed;
+mod listen;
 pub mod publisher;
+mod pump;
 pub mod subscriber;
 mod thread;

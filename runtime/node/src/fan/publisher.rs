@@ -3,12 +3,26 @@
 pub use super::feed::Feed;
 
 use super::feed::{Fed, Queue};
+use super::listen;
+use super::pump::{Gate, LOOK_EVERY, pump};
 use super::thread::FanThread;
-use edgefan::{NodeId, PublisherCounters};
+use crate::Stop;
+use edgefan::{
+    ConnectionId, Heartbeat, NodeId, Publisher, PublisherCounters, PublisherEvent, PublisherSettings,
+};
 use rustls::ServerConfig;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// Things taken from the feed before links have their turn.
+const TAKEN_AT_ONCE: usize = 256;
 
 /// How a publisher is set up.
 #[derive(Clone, Debug)]
@@ -33,8 +47,29 @@ pub struct Publishing {
 
 /// Listens, and serves every edge that shows a certificate of the cluster, on a thread of its own.
 pub fn start(settings: Settings, tls: Arc<ServerConfig>) -> io::Result<(Feed, Publishing)> {
-    let _ = (settings, tls, std::mem::size_of::<(Fed, Queue)>());
-    Err(io::Error::other("the shell is not built yet"))
+    let listener = listen::bind(settings.listen)?;
+    let address = listener.local_addr()?;
+    let (feed, queue) = Feed::new();
+    let counters = Arc::new(Mutex::new(PublisherCounters::default()));
+    let shown = counters.clone();
+    let thread = FanThread::start("fan-publisher", Stop::new(), move |stop| async move {
+        let room = Rc::new(Room::new(settings));
+        let serve = {
+            let room = room.clone();
+            move |stream, peer| room.clone().serve(stream, peer)
+        };
+        tokio::select! {
+            () = stop.wait() => {}
+            ended = listen::accept(listener, tls, serve) => {
+                tracing::error!(?ended, "edges can no longer be accepted");
+                stop.wait().await;
+            }
+            () = room.feed(&queue) => {}
+            () = room.watch(&shown) => {}
+        }
+        queue.close();
+    })?;
+    Ok((feed, Publishing { thread: Arc::new(thread), address, counters }))
 }
 
 impl Publishing {
@@ -43,13 +78,102 @@ impl Publishing {
         self.address
     }
 
-    /// What it has counted, as of the last heartbeat.
+    /// What it has counted, a moment ago.
     pub fn counters(&self) -> PublisherCounters {
-        self.counters.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends it and waits for that.
     pub fn stop(&self) {
         self.thread.stop();
+    }
+}
+
+/// The publisher and its connections' gates; one thread, never borrowed over an await.
+struct Room {
+    publisher: RefCell<Publisher>,
+    gates: RefCell<HashMap<ConnectionId, Rc<Gate>>>,
+    next: Cell<u64>,
+}
+
+impl Room {
+    fn new(settings: Settings) -> Self {
+        let Settings { node, version, hub_bytes, .. } = settings;
+        let settings = PublisherSettings { node, version, heartbeat: Heartbeat::default(), hub_bytes };
+        Self {
+            publisher: RefCell::new(Publisher::new(settings)),
+            gates: RefCell::default(),
+            next: Cell::new(0),
+        }
+    }
+
+    /// Does what the publisher wants done.
+    fn follow(&self) {
+        while let Some(event) = { self.publisher.borrow_mut().pull() } {
+            match event {
+                PublisherEvent::Wake(connection) => {
+                    if let Some(gate) = self.gates.borrow().get(&connection) {
+                        gate.wake();
+                    }
+                }
+                PublisherEvent::Close { connection, why } => {
+                    if let Some(gate) = self.gates.borrow_mut().remove(&connection) {
+                        gate.close(&why);
+                    }
+                }
+                PublisherEvent::LinkUp { node } => tracing::info!(%node, "an edge is there"),
+                PublisherEvent::LinkDown { node, why } => tracing::warn!(%node, why, "an edge is gone"),
+            }
+        }
+    }
+
+    async fn feed(&self, queue: &Queue) {
+        loop {
+            for fed in queue.take(TAKEN_AT_ONCE).await {
+                let mut publisher = self.publisher.borrow_mut();
+                match fed {
+                    Fed::Stream(facts) => publisher.stream(facts),
+                    Fed::Open(key, start, discontinuity) => publisher.open(&key, start, discontinuity),
+                    Fed::Bytes(key, bytes) => publisher.bytes(&key, bytes),
+                    Fed::Close(key, facts) => publisher.close(&key, &facts),
+                    Fed::Skip(key, facts) => publisher.skip(&key, facts),
+                    Fed::End(broadcast, run) => publisher.end(&broadcast, run, Instant::now()),
+                }
+            }
+            self.follow();
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn watch(&self, shown: &Mutex<PublisherCounters>) {
+        loop {
+            let now = Instant::now();
+            let look = self.publisher.borrow().deadline().map_or(LOOK_EVERY, |at| at - now).min(LOOK_EVERY);
+            tokio::time::sleep(look).await;
+            self.publisher.borrow_mut().tick(Instant::now());
+            self.follow();
+            *shown.lock().unwrap_or_else(PoisonError::into_inner) = self.publisher.borrow().counters();
+        }
+    }
+
+    async fn serve(self: Rc<Self>, stream: TlsStream<TcpStream>, peer: SocketAddr) {
+        let id = ConnectionId(self.next.replace(self.next.get() + 1));
+        let gate = Rc::new(Gate::default());
+        self.gates.borrow_mut().insert(id, gate.clone());
+        self.publisher.borrow_mut().accept(id, Instant::now());
+        self.follow();
+        let received = |bytes: &[u8]| {
+            self.publisher.borrow_mut().received(id, bytes, Instant::now());
+            self.follow();
+        };
+        let transmit = |budget, out: &mut Vec<u8>| {
+            self.publisher.borrow_mut().transmit(id, budget, out);
+            self.follow();
+        };
+        let why = pump(stream, &gate, received, transmit).await;
+        tracing::debug!(%peer, why, "a connection of an edge is over");
+        self.publisher.borrow_mut().lost(id, &why);
+        self.gates.borrow_mut().remove(&id);
+        self.follow();
     }
 }

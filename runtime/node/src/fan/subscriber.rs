@@ -1,10 +1,25 @@
 //! The edge's end: dials every ingest, dials again, and tells of each object once.
 
+use super::dial::{Backoff, chance, dial};
+use super::pump::{Gate, LOOK_EVERY, pump};
 use super::thread::FanThread;
-use edgefan::{Address, Event, NodeId, SubscriberCounters};
+use crate::Stop;
+use edgefan::{
+    Address, Event, Heartbeat, NodeId, SourceId, Subscriber, SubscriberCounters, SubscriberOrder,
+    SubscriberSettings,
+};
 use rustls::ClientConfig;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// A link that lasted this long was a good one: the next wait is short.
+const GOOD_LINK: Duration = Duration::from_secs(2);
 
 /// How a subscriber is set up.
 #[derive(Clone, Debug)]
@@ -23,7 +38,7 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct Subscription {
     thread: Arc<FanThread>,
-    ingests: tokio::sync::watch::Sender<Vec<Address>>,
+    ingests: watch::Sender<Vec<Address>>,
     counters: Arc<Mutex<SubscriberCounters>>,
 }
 
@@ -33,23 +48,196 @@ pub fn start(
     tls: Arc<ClientConfig>,
     on_event: impl FnMut(Event) + Send + 'static,
 ) -> io::Result<Subscription> {
-    let _ = (settings, tls, on_event);
-    Err(io::Error::other("the shell is not built yet"))
+    let (ingests, changed) = watch::channel(settings.ingests.clone());
+    let counters = Arc::new(Mutex::new(SubscriberCounters::default()));
+    let shown = counters.clone();
+    let thread = FanThread::start("fan-subscriber", Stop::new(), move |stop| async move {
+        let room = Rc::new(Room::new(settings, on_event));
+        tokio::select! {
+            () = stop.wait() => {}
+            () = room.clone().dial_all(changed, tls) => {}
+            () = room.watch(&shown) => {}
+        }
+    })?;
+    Ok(Subscription { thread: Arc::new(thread), ingests, counters })
 }
 
 impl Subscription {
     /// From now on these ingests: new ones are dialled, those no longer named are let go.
     pub fn set_ingests(&self, ingests: Vec<Address>) {
-        self.ingests.send_replace(ingests);
+        self.ingests.send_if_modified(|known| {
+            let is_new = *known != ingests;
+            *known = ingests;
+            is_new
+        });
     }
 
-    /// What it has counted, as of the last heartbeat.
+    /// What it has counted, a moment ago.
     pub fn counters(&self) -> SubscriberCounters {
-        self.counters.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends it and waits for that.
     pub fn stop(&self) {
         self.thread.stop();
     }
+}
+
+/// The subscriber and its connections' gates; one thread, never borrowed over an await.
+struct Room {
+    subscriber: RefCell<Subscriber>,
+    gates: RefCell<HashMap<(SourceId, usize), Rc<Gate>>>,
+    on_event: RefCell<Box<dyn FnMut(Event)>>,
+}
+
+impl Room {
+    fn new(settings: Settings, on_event: impl FnMut(Event) + 'static) -> Self {
+        let Settings { node, version, assembly_bytes, .. } = settings;
+        let heartbeat = Heartbeat::default();
+        let media_connections = edgefan::limits::MEDIA_CONNECTIONS;
+        let settings = SubscriberSettings { node, version, heartbeat, media_connections, assembly_bytes };
+        Self {
+            subscriber: RefCell::new(Subscriber::new(settings)),
+            gates: RefCell::default(),
+            on_event: RefCell::new(Box::new(on_event)),
+        }
+    }
+
+    /// Tells the edge what the subscriber has found, and does what it wants done.
+    fn follow(&self) {
+        while let Some(event) = { self.subscriber.borrow_mut().pull() } {
+            (self.on_event.borrow_mut())(event);
+        }
+        while let Some(order) = { self.subscriber.borrow_mut().pull_order() } {
+            let gates = self.gates.borrow();
+            match order {
+                SubscriberOrder::Wake { source, connection } => {
+                    if let Some(gate) = gates.get(&(source, connection)) {
+                        gate.wake();
+                    }
+                }
+                SubscriberOrder::Close { source, why } => {
+                    for (_, gate) in gates.iter().filter(|((of, _), _)| *of == source) {
+                        gate.close(&why);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn watch(&self, shown: &Mutex<SubscriberCounters>) {
+        loop {
+            let now = Instant::now();
+            let look = self.subscriber.borrow().deadline().map_or(LOOK_EVERY, |at| at - now).min(LOOK_EVERY);
+            tokio::time::sleep(look).await;
+            self.subscriber.borrow_mut().tick(Instant::now());
+            self.follow();
+            *shown.lock().unwrap_or_else(PoisonError::into_inner) = self.subscriber.borrow().counters();
+        }
+    }
+
+    /// Keeps a task per ingest, as many as the list names now.
+    async fn dial_all(self: Rc<Self>, mut list: watch::Receiver<Vec<Address>>, tls: Arc<ClientConfig>) {
+        // An address keeps its number for as long as the program runs: events name sources by it.
+        let mut numbers: Vec<Address> = Vec::new();
+        let mut tasks: HashMap<Address, AbortHandle> = HashMap::new();
+        let mut running = JoinSet::new();
+        loop {
+            let wanted = list.borrow_and_update().clone();
+            tasks.retain(|address, task| {
+                let is_wanted = wanted.contains(address);
+                if !is_wanted {
+                    task.abort();
+                    self.let_go(number(&mut numbers, address), "no longer named");
+                }
+                is_wanted
+            });
+            for address in wanted {
+                let source = number(&mut numbers, &address);
+                tasks
+                    .entry(address.clone())
+                    .or_insert_with(|| running.spawn_local(self.clone().keep(source, address, tls.clone())));
+            }
+            if list.changed().await.is_err() {
+                // The handle is gone; so will be this thread.
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Dials one ingest for as long as it is wanted.
+    async fn keep(self: Rc<Self>, source: SourceId, address: Address, tls: Arc<ClientConfig>) {
+        let mut backoff = Backoff::new();
+        loop {
+            let began = Instant::now();
+            let why = match self.connect(&address, &tls).await {
+                Ok(streams) => self.run(source, streams).await,
+                Err(error) => error.to_string(),
+            };
+            if began.elapsed() > GOOD_LINK {
+                backoff.reset();
+            }
+            let wait = backoff.wait();
+            tracing::warn!(ingest = %address, why, ?wait, "an ingest is not there: dialling again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn connect(&self, address: &Address, tls: &Arc<ClientConfig>) -> io::Result<Vec<Stream>> {
+        let count = self.subscriber.borrow().connections();
+        let mut dialling = JoinSet::new();
+        for _ in 0..count {
+            let (address, tls) = (address.clone(), tls.clone());
+            dialling.spawn_local(async move { dial(&address, tls).await });
+        }
+        let mut streams = Vec::with_capacity(count);
+        while let Some(dialled) = dialling.join_next().await {
+            streams.push(dialled.map_err(io::Error::other)??);
+        }
+        Ok(streams)
+    }
+
+    /// One link from its first HELLO to its end; answers why it ended.
+    async fn run(self: &Rc<Self>, source: SourceId, streams: Vec<Stream>) -> String {
+        let mut pumps = JoinSet::new();
+        for (connection, stream) in streams.into_iter().enumerate() {
+            let gate = Rc::new(Gate::default());
+            self.gates.borrow_mut().insert((source, connection), gate.clone());
+            let room = self.clone();
+            pumps.spawn_local(async move {
+                let received = |bytes: &[u8]| {
+                    room.subscriber.borrow_mut().received(source, connection, bytes, Instant::now());
+                    room.follow();
+                };
+                let transmit = |_, out: &mut Vec<u8>| {
+                    room.subscriber.borrow_mut().transmit(source, connection, out);
+                };
+                pump(stream, &gate, received, transmit).await
+            });
+        }
+        self.subscriber.borrow_mut().dialled(source, chance(), Instant::now());
+        self.follow();
+        let why = match pumps.join_next().await {
+            Some(Ok(why)) => why,
+            _ => "a connection's task failed".to_owned(),
+        };
+        self.let_go(source, &why);
+        why
+    }
+
+    fn let_go(&self, source: SourceId, why: &str) {
+        self.gates.borrow_mut().retain(|(of, _), _| *of != source);
+        self.subscriber.borrow_mut().lost(source, why, Instant::now());
+        self.follow();
+    }
+}
+
+type Stream = tokio_rustls::client::TlsStream<tokio::net::TcpStream>;
+
+fn number(numbers: &mut Vec<Address>, address: &Address) -> SourceId {
+    let index = numbers.iter().position(|known| known == address).unwrap_or_else(|| {
+        numbers.push(address.clone());
+        numbers.len() - 1
+    });
+    SourceId(index as u32)
 }

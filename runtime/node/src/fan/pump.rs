@@ -1,0 +1,97 @@
+//! One TLS connection: bytes in, bytes out, at the same time, until somebody has enough.
+//!
+//! Lives here: what every connection between nodes has in common. Does not live here: which room the bytes are
+//! for, and who dials whom.
+
+use std::cell::RefCell;
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+/// Bytes written but not yet sent that the kernel takes: the less, the later it is decided what goes first.
+const NOT_SENT_BYTES: u32 = 128 * 1024;
+
+/// Bytes asked of a room at a time, and read at a time.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// How long a handshake may take.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// How often a room that waits for nothing else is asked whether time has brought something.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Wakes a connection that waits for something to send, or ends it.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    something: Notify,
+    over: Notify,
+    why: RefCell<Option<String>>,
+}
+
+impl Gate {
+    /// The room has something to send.
+    pub(super) fn wake(&self) {
+        self.something.notify_one();
+    }
+
+    /// The room is done with the connection.
+    pub(super) fn close(&self, why: &str) {
+        self.why.borrow_mut().get_or_insert_with(|| why.to_owned());
+        self.over.notify_one();
+    }
+}
+
+/// Options every connection between nodes has.
+pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT_BYTES)
+}
+
+/// Carries bytes both ways until the connection or the room ends; answers why. Both ends always read: a TLS 1.3
+/// peer that only writes loses its tail at close.
+pub(super) async fn pump(
+    stream: impl AsyncRead + AsyncWrite,
+    gate: &Gate,
+    received: impl FnMut(&[u8]),
+    transmit: impl FnMut(usize, &mut Vec<u8>),
+) -> String {
+    let (reader, writer) = tokio::io::split(stream);
+    let ended = tokio::select! {
+        () = gate.over.notified() => Ok(()),
+        read = read(reader, received) => read,
+        written = write(writer, gate, transmit) => written,
+    };
+    let why = gate.why.borrow_mut().take();
+    why.unwrap_or_else(|| ended.map_or_else(|error| error.to_string(), |()| "closed".to_owned()))
+}
+
+async fn read(mut reader: impl AsyncRead + Unpin, mut received: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match reader.read(&mut piece).await? {
+            0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the other end closed")),
+            len => received(&piece[..len]),
+        }
+    }
+}
+
+async fn write(
+    mut writer: impl AsyncWrite + Unpin,
+    gate: &Gate,
+    mut transmit: impl FnMut(usize, &mut Vec<u8>),
+) -> io::Result<()> {
+    // An OPEN and a DATA's head fit beside the piece.
+    let mut piece = Vec::with_capacity(PIECE_BYTES + 8 * 1024);
+    loop {
+        piece.clear();
+        transmit(PIECE_BYTES, &mut piece);
+        if piece.is_empty() {
+            writer.flush().await?;
+            gate.something.notified().await;
+        } else {
+            writer.write_all(&piece).await?;
+        }
+    }
+}

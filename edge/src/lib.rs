@@ -1,1 +1,19 @@
-//! See `Cargo.toml` for what this room is.
+//! An edge: holds the live windows of all broadcasts in memory and sends them to viewers.
+//!
+//! Lives here: settings, threads and sockets around the rooms, and the one function that knows their order
+//! (`Line::carry`). Does not live here: any rule about playlists (`window`, `hls`), about who may have what
+//! (`delivery`), about links (`edgefan`, `node::fan`), or how bytes leave cheaply (`percore`).
+
+mod board;
+mod counts;
+mod lane;
+mod line;
+mod orders;
+mod panel;
+mod settings;
+mod shell;
+mod start;
+mod viewers;
+
+pub use settings::{Cors, DataPath, Driver, EdgeName, LimitSettings, PublicUrl, Settings};
+pub use start::{EdgeError, Running, run, start};

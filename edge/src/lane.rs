@@ -1,0 +1,88 @@
+//! One broadcast on this edge: its window, and how fresh it is.
+//!
+//! Age is counted from when something new was listed *here*, by this machine's monotonic clock: neither a clock that
+//! was set nor an ingest whose clock differs can make a fresh broadcast look old, or an old one fresh.
+
+use delivery::Segment;
+use media::{MediaTime, StreamFacts};
+use std::time::{Duration, Instant};
+use window::Window;
+
+/// One broadcast.
+#[derive(Debug)]
+pub(crate) struct Lane<B> {
+    /// As last told by an ingest.
+    pub(crate) facts: StreamFacts,
+    /// `None` while nothing has come of it for long: its memory is given back, its facts are kept, because links tell
+    /// them only when they change.
+    pub(crate) window: Option<Window<Segment<B>>>,
+    /// Listing begins then at the latest.
+    pub(crate) list_at: Option<Instant>,
+    /// What the cores were told.
+    pub(crate) is_fed: bool,
+    newest: Option<MediaTime>,
+    newer_at: Instant,
+    ended_at: Option<Instant>,
+}
+
+/// Whether a lane's memory is still worth having.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    Awake,
+    /// Give back the window.
+    Sleep,
+    /// Give back everything.
+    Forget,
+}
+
+impl<B: Clone> Lane<B> {
+    pub(crate) fn new(facts: StreamFacts, now: Instant) -> Self {
+        let window = Some(Window::new(facts.clone()));
+        Self { facts, window, list_at: None, is_fed: true, newest: None, newer_at: now, ended_at: None }
+    }
+
+    /// Begins again with an empty window.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        *self = Self::new(self.facts.clone(), now);
+    }
+
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.window.is_none()
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended_at.is_some()
+    }
+
+    /// Something is listed.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.newest.is_some()
+    }
+
+    pub(crate) fn bytes_held(&self) -> u64 {
+        self.window.as_ref().map_or(0, Window::bytes_held)
+    }
+
+    /// Since when nothing newer was listed.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.newer_at)
+    }
+
+    /// Looks at what the window lists now.
+    pub(crate) fn see(&mut self, now: Instant) {
+        let Some(window) = &self.window else { return };
+        let newest = window.newest();
+        if newest > self.newest {
+            (self.newest, self.newer_at) = (newest, now);
+        }
+        self.ended_at = window.has_ended().then(|| self.ended_at.unwrap_or(now));
+    }
+
+    pub(crate) fn rest(&self, now: Instant, keep_unfed: Duration, keep_ended: Duration) -> Rest {
+        match self.ended_at {
+            Some(at) if now.saturating_duration_since(at) >= keep_ended => Rest::Forget,
+            None if !self.is_asleep() && self.age(now) > keep_unfed => Rest::Sleep,
+            _ => Rest::Awake,
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! What may be set about an edge. Every key is documented where it is defined, with unit, range and default.
+
+use edgefan::{Address as PeerAddress, NodeId};
+use media::BroadcastId;
+use node::settings::{Address, Mbps, Megabytes, Millis, Number, Parsed, Seconds, SecretFile};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// `[edge]`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// This edge's name in the cluster and in playlists (PATHWAY-ID): 1 to 64 letters, digits, `-`, `_` and `.`, not
+    /// `.` alone. Default `edge`.
+    pub id: Parsed<EdgeName>,
+    /// Where viewers connect by HTTP. Default `0.0.0.0:8080`.
+    pub http: Address,
+    /// Where viewers connect by HTTPS, with the HTTPS certificate. Default: not at all.
+    pub https: Option<Address>,
+    /// The URL viewers reach this edge by over HTTP (`http://edge1.example.org:8080`). Default: `http://` and where it
+    /// listens.
+    pub public_url: Parsed<PublicUrl>,
+    /// The URL viewers reach this edge by over HTTPS. Default: `https://` and where it listens, if it does.
+    pub public_url_tls: Parsed<PublicUrl>,
+    /// What this box can send, in Mbit/s, 1 to 1,000,000: balancers fill it to nine tenths. Default `1 Gbit/s`.
+    pub capacity: Mbps<1, 1_000_000>,
+    /// How much of its share of viewers it gets, 0 to 1000; 0 keeps new ones away. Default `100`.
+    pub weight: Number<0, 1000>,
+    /// The balancers' control doors, each `host:port`. Default: none.
+    pub lbs: Vec<Parsed<PeerAddress>>,
+    /// Ingests to take broadcasts from beside those the balancers name, each `host:port`. Default: none.
+    pub ingests: Vec<Parsed<PeerAddress>>,
+    /// Broadcasts that open only to a valid ticket. Default: none; every broadcast is open.
+    pub private: Vec<Parsed<BroadcastId>>,
+    /// A file with a key tickets are sealed with (32 bytes in hex or base64), known beside those that balancers tell,
+    /// so that a restarted edge opens tickets while no balancer is there. Default: none.
+    pub ticket_key: Option<SecretFile>,
+    /// Pages of which origin may read answers: `*`, one origin such as `https://example.org`, or nothing for none.
+    /// Default `*`.
+    pub cors: Parsed<Cors>,
+    /// Bytes of all windows together, 16 MB to 1 TB. Over nine tenths of it no new broadcast is taken, and a segment
+    /// for which there is no room becomes a gap. Default `2 GB`.
+    pub window_memory: Megabytes<16, 1_000_000>,
+    /// Bytes of segments that are still arriving, 16 MB to 100 GB. A segment over it waits for its copy to be fetched
+    /// again. Default `256 MB`.
+    pub arriving_memory: Megabytes<16, 100_000>,
+    /// A directory on a tmpfs, best mounted with `huge=within_size`, in which segments are kept. Default: in memory
+    /// without a file system (memfd), which costs 1.4 times the CPU to send.
+    pub segment_store: Option<PathBuf>,
+    /// Whether media playlists say CAN-BLOCK-RELOAD, so that players ask for the next one before it is there and get it
+    /// the moment it is. Reloads that say `_HLS_msn` are held either way. Default `false`: a player with a short limit
+    /// on the first byte takes a held reload for a silent edge.
+    pub blocking_reload: bool,
+    /// How long an ended broadcast stays, 0 s to 1 h, and how long one that nothing fresh comes of keeps its segments.
+    /// Default `1 min`.
+    pub keep_ended: Seconds<0, 3_600>,
+    /// Cores that answer viewers, 1 to 256; 0 for as many as the process may use. Default `0`.
+    pub cores: Number<0, 256>,
+    /// Whether each of them is pinned to a processor. Default `false`.
+    pub pin: bool,
+    /// How they wait: `auto`, `io_uring` or `epoll`. Default `auto`.
+    pub driver: Driver,
+    /// How segments travel to plain connections: `auto`, `sendfile`, `send_zc` or `copy`. Default `auto`.
+    pub data_path: DataPath,
+    /// How long viewers are left to go elsewhere by themselves (steering reloads every 5 s) before playlists turn to
+    /// 404, 0 s to 10 min. Only where a balancer is there to steer them. Default `6 s`.
+    pub drain_steer: Millis<0, 600_000>,
+    /// How long running answers may take after that when the program is told to end, 0 s to 10 min. Default `5 s`.
+    pub drain: Millis<0, 600_000>,
+    /// What a stranger may take.
+    pub limits: LimitSettings,
+}
+
+/// `[edge.limits]`. Each has a counter in `/metrics` that says how often it was met.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitSettings {
+    /// Open connections per core, 1 to 1,000,000; one more is closed at once. Default `32768`.
+    pub connections_per_core: Number<1, 1_000_000>,
+    /// Open connections per IPv4 address or IPv6 /64 over all cores, 1 to 1,000,000; one more is closed at once.
+    /// Default `4096`.
+    pub connections_per_address: Number<1, 1_000_000>,
+    /// From accept to the end of the TLS handshake, 1 s to 2 min. Default `10 s`.
+    pub handshake: Millis<1_000, 120_000>,
+    /// From the first byte of a request to its last, 100 ms to 2 min. Default `10 s`.
+    pub header: Millis<100, 120_000>,
+    /// Without a request, before the first and between two, 100 ms to 1 h. Default `60 s`.
+    pub idle: Millis<100, 3_600_000>,
+    /// What a reader must take of an answer, in bytes per second, 0 to 100,000,000. Default `4096`.
+    pub drain_rate_min: Number<0, 100_000_000>,
+    /// How long a slow reader is watched before it is judged, 100 ms to 10 min. Default `15 s`.
+    pub drain_window: Millis<100, 600_000>,
+    /// For a whole answer to leave, 1 s to 1 h. Default `5 min`.
+    pub write: Millis<1_000, 3_600_000>,
+    /// Playlist reloads one core holds back at once, 1 to 1,000,000; one more is answered 503. Default `20000`.
+    pub waiters_per_core: Number<1, 1_000_000>,
+}
+
+/// How the cores wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Driver {
+    /// io_uring where it works, else epoll.
+    #[default]
+    Auto,
+    /// io_uring or nothing.
+    IoUring,
+    /// epoll.
+    Epoll,
+}
+
+/// How a segment travels to a plain connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataPath {
+    /// What measured best.
+    #[default]
+    Auto,
+    /// sendfile(2).
+    Sendfile,
+    /// Zero-copy send from a mapping.
+    SendZc,
+    /// send(2) from a mapping.
+    Copy,
+}
+
+/// An edge's name: a node's name that may also stand in a playlist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EdgeName {
+    pub(crate) node: NodeId,
+    pub(crate) edge: ticket::EdgeId,
+}
+
+impl FromStr for EdgeName {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let edge = ticket::EdgeId::parse(text).map_err(|error| error.to_string())?;
+        let node = NodeId::parse(text).map_err(|error| error.to_string())?;
+        Ok(Self { node, edge })
+    }
+}
+
+impl fmt::Display for EdgeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.node.fmt(f)
+    }
+}
+
+/// `http://host[:port]` or `https://host[:port]` without a path, or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublicUrl(pub(crate) Option<String>);
+
+impl FromStr for PublicUrl {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let url = text.strip_suffix('/').unwrap_or(text);
+        let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        let is_host = |host: &str| {
+            !host.is_empty()
+                && host.bytes().all(|b| {
+                    b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']')
+                })
+        };
+        match host {
+            Some(host) if is_host(host) => Ok(Self(Some(url.to_owned()))),
+            _ => Err(format!(
+                "{text:?} is no such URL; allowed is `http://host[:port]` or `https://host[:port]`"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_deref().unwrap_or_default())
+    }
+}
+
+/// Whose pages may read our answers.
+#[derive(Clone, Debug)]
+pub struct Cors {
+    text: String,
+    pub(crate) fields: http::Cors,
+}
+
+impl FromStr for Cors {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fields = match text {
+            "" => http::Cors::nobody(),
+            "*" => http::Cors::anybody(),
+            origin => http::Cors::origin(origin).ok_or_else(|| {
+                format!(
+                    "{origin:?} is no origin; allowed is `*`, one such as `https://example.org`, or nothing"
+                )
+            })?,
+        };
+        Ok(Self { text: text.to_owned(), fields })
+    }
+}
+
+impl fmt::Display for Cors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            id: Parsed("edge".parse().expect("a constant that is a name")),
+            http: Address(SocketAddr::from(([0, 0, 0, 0], 8080))),
+            https: None,
+            public_url: Parsed::default(),
+            public_url_tls: Parsed::default(),
+            capacity: Mbps::new(1_000),
+            weight: Number::new(100),
+            lbs: Vec::new(),
+            ingests: Vec::new(),
+            private: Vec::new(),
+            ticket_key: None,
+            cors: Parsed("*".parse().expect("a constant that is allowed")),
+            window_memory: Megabytes::new(2_000),
+            arriving_memory: Megabytes::new(256),
+            segment_store: None,
+            blocking_reload: false,
+            keep_ended: Seconds::new(60),
+            cores: Number::new(0),
+            pin: false,
+            driver: Driver::Auto,
+            data_path: DataPath::Auto,
+            drain_steer: Millis::new(6_000),
+            drain: Millis::new(5_000),
+            limits: LimitSettings::default(),
+        }
+    }
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            connections_per_core: Number::new(32_768),
+            connections_per_address: Number::new(4_096),
+            handshake: Millis::new(10_000),
+            header: Millis::new(10_000),
+            idle: Millis::new(60_000),
+            drain_rate_min: Number::new(4_096),
+            drain_window: Millis::new(15_000),
+            write: Millis::new(300_000),
+            waiters_per_core: Number::new(delivery::WAITERS as u64),
+        }
+    }
+}
+
+/// Longest a reload is held (three of the longest target durations) and some more, so that the runtime's own bound
+/// on unanswered requests never comes first.
+const ANSWER: std::time::Duration = std::time::Duration::from_secs(3 * 20 + 15);
+
+impl LimitSettings {
+    pub(crate) fn for_percore(&self) -> percore::Limits {
+        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        percore::Limits {
+            connections_per_core: count(self.connections_per_core.value()),
+            connections_per_address: count(self.connections_per_address.value()),
+            handshake: self.handshake.duration(),
+            header: self.header.duration(),
+            answer: ANSWER,
+            idle: self.idle.duration(),
+            drain_rate_min: self.drain_rate_min.value(),
+            drain_window: self.drain_window.duration(),
+            write: self.write.duration(),
+            ..percore::Limits::default()
+        }
+    }
+}
+
+impl From<Driver> for percore::Driver {
+    fn from(driver: Driver) -> Self {
+        match driver {
+            Driver::Auto => Self::Auto,
+            Driver::IoUring => Self::IoUring,
+            Driver::Epoll => Self::Epoll,
+        }
+    }
+}
+
+impl From<DataPath> for percore::DataPath {
+    fn from(path: DataPath) -> Self {
+        match path {
+            DataPath::Auto => Self::Auto,
+            DataPath::Sendfile => Self::Sendfile,
+            DataPath::SendZc => Self::SendZc,
+            DataPath::Copy => Self::Copy,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_of_the_demo_is_set_up_in_a_few_lines() {
+        let settings: Settings = toml::from_str(
+            "id = 'edge1'\nhttp = '127.0.0.21:8080'\nhttps = '127.0.0.21:8443'\ncapacity = '10 Gbit/s'\n\
+             lbs = ['127.0.0.31:7002', '127.0.0.32:7002']\ndriver = 'io_uring'\n[limits]\nidle = '5 s'",
+        )
+        .unwrap();
+        assert_eq!((settings.id.to_string().as_str(), settings.capacity.value()), ("edge1", 10_000));
+        assert_eq!((settings.driver, settings.lbs.len()), (Driver::IoUring, 2));
+        assert_eq!(settings.limits.for_percore().idle, std::time::Duration::from_secs(5));
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_said_with_what_is() {
+        for (text, says) in [
+            ("id = '.'", "HLS keeps"),
+            ("public_url = 'edge1.example.org'", "allowed is `http://host[:port]`"),
+            ("public_url = 'http://e/path'", "allowed is `http://host[:port]`"),
+            ("cors = 'example.org'", "allowed is `*`"),
+            ("private = ['a/b']", "letters, digits"),
+            ("lbs = ['lb1']", "host:port"),
+            ("weight = 1001", "from 0 to 1000"),
+            ("colour = 1", "unknown field"),
+        ] {
+            let refused = toml::from_str::<Settings>(text).unwrap_err().to_string();
+            assert!(refused.contains(says), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn settings_can_be_shown_and_read_again() {
+        let shown = toml::to_string(&Settings::default()).unwrap();
+        let read: Settings = toml::from_str(&shown).unwrap();
+        assert_eq!(toml::to_string(&read).unwrap(), shown);
+    }
+}

@@ -1,0 +1,245 @@
+//! Threads and handles around the line.
+//!
+//! ```text
+//! subscriber thread ─ events ─┐
+//!                             ├─▶ line thread ─ updates ─▶ every core
+//! control thread ─── told ────┘        └─ load, streams ─▶ every balancer
+//! ```
+//!
+//! Lives here: who runs where, how fast the line ticks, the order of starting and stopping. Does not live here: any
+//! decision about media or viewers.
+
+use crate::board::{Board, Notice};
+use crate::line::{Line, Now, Output};
+use crate::orders::{Changed, Orders};
+use crate::viewers::Updates;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use delivery::Update;
+use edgefan::{Event, Load};
+use media::BitRate;
+use node::fan::control::client::{ControlClient, Told};
+use node::fan::subscriber::Subscription;
+use node::{Drain, Stop};
+use percore::{CoreCounts, Handle, Inode, TellError};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Events and words that wait for the line. At the bound the link's thread waits, its sockets fill, and the ingest
+/// sees a slow edge: a segment may have megabytes, so what waits is few.
+pub(crate) const WORDS: usize = 64;
+
+/// Events taken before the cores are told: one message for what arrives together.
+const BATCH: usize = 32;
+
+/// How often time is looked at: freshness to a tenth of a second, two and a half times per heartbeat.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Over how long egress is measured: long enough for segments to even out, short enough to see a crowd.
+const EGRESS_OVER: Duration = Duration::from_secs(1);
+
+/// How long a core with a full inbox is waited for, each time round; it is never skipped, or it would miss a segment.
+const RETRY: Duration = Duration::from_millis(2);
+
+/// What the line's thread hears.
+pub(crate) enum Word {
+    Event(Event),
+    Told(Told),
+}
+
+/// What runs on the line's thread.
+pub(crate) struct LineThread {
+    pub(crate) line: Line<Arc<Inode>>,
+    pub(crate) orders: Orders,
+    pub(crate) words: Receiver<Word>,
+    pub(crate) cores: Handle<Updates>,
+    pub(crate) subscription: Arc<std::sync::OnceLock<Subscription>>,
+    pub(crate) control: Option<ControlClient>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) stop: Stop,
+    pub(crate) drain: Drain,
+    /// Set when the cores have been told to turn viewers away.
+    pub(crate) has_left: Arc<AtomicBool>,
+    /// Set when the thread should end.
+    pub(crate) is_over: Arc<AtomicBool>,
+    pub(crate) drain_steer: Duration,
+}
+
+impl LineThread {
+    pub(crate) fn run(mut self) {
+        let (mut egress, mut leaving) = (Egress::default(), Leaving::default());
+        let mut tick_at = Instant::now();
+        // What the settings say is known before any balancer speaks.
+        self.tell(vec![Update::Keys(self.orders.keys())]);
+        while !self.is_over.load(Ordering::Acquire) {
+            let wait = tick_at.saturating_duration_since(Instant::now());
+            match self.words.recv_timeout(wait) {
+                Ok(word) => {
+                    let more: Vec<_> = self.words.try_iter().take(BATCH - 1).collect();
+                    let mut updates = Vec::new();
+                    for word in std::iter::once(word).chain(more) {
+                        self.hear(word, &mut updates);
+                    }
+                    self.tell(updates);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                // Nobody is left who could speak; time still passes.
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(wait),
+            }
+            let now = now();
+            if now.at >= tick_at {
+                tick_at = now.at + TICK;
+                self.tick(now, &mut egress, &mut leaving);
+            }
+        }
+    }
+
+    fn hear(&mut self, word: Word, updates: &mut Updates) {
+        match word {
+            Word::Event(event) => self.line.push(now(), event),
+            Word::Told(told) => match self.orders.take(told) {
+                Changed::Nothing => {}
+                Changed::Ingests(ingests) => {
+                    if let Some(subscription) = self.subscription.get() {
+                        subscription.set_ingests(ingests);
+                    }
+                }
+                Changed::Keys(keys) => updates.push(Update::Keys(keys)),
+            },
+        }
+        self.carry(updates);
+    }
+
+    /// From the line to who must know.
+    fn carry(&mut self, updates: &mut Updates) {
+        while let Some(output) = self.line.pull() {
+            match (output, &self.control) {
+                (Output::Cores(update), _) => updates.push(update),
+                (Output::Stream(facts), Some(control)) => control.stream(facts),
+                (Output::End(broadcast, run), Some(control)) => control.end(broadcast, run),
+                (Output::Stream(_) | Output::End(..), None) => {}
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Now, egress: &mut Egress, leaving: &mut Leaving) {
+        let mut updates = Vec::new();
+        self.line.tick(now);
+        self.carry(&mut updates);
+        let is_draining = self.stop.is_stopping() || self.drain.is_draining() || self.orders.is_to_drain();
+        // Nobody steers viewers away where no balancer is.
+        let steer = if self.orders.balancers_up() > 0 { self.drain_steer } else { Duration::ZERO };
+        if let Some(has_left) = leaving.turn(is_draining, steer, now.at) {
+            updates.push(Update::Leaving(has_left));
+        }
+        self.tell(updates);
+        self.has_left.store(leaving.has_left, Ordering::Release);
+        let total = self.cores.counters().total;
+        let mut notice = Notice::of(&self.line, now.at, is_draining);
+        notice.egress_bps = egress.measure(&total, now.at);
+        notice.balancers_up = self.orders.balancers_up();
+        notice.links = self.subscription.get().map(Subscription::counters).unwrap_or_default();
+        if let Some(control) = &self.control {
+            control.load(Load {
+                egress: BitRate(notice.egress_bps),
+                viewers: total.open,
+                newest_segment_age_ms: notice.age_ms,
+                state: notice.state,
+            });
+        }
+        self.board.write(notice);
+    }
+
+    /// Tells every core the same. A core that is behind is waited for: what it misses it would never learn.
+    fn tell(&self, updates: Updates) {
+        if updates.is_empty() {
+            return;
+        }
+        for core in (0..self.cores.core_count()).map(percore::CoreIndex) {
+            while let Err(TellError::Full { .. }) = self.cores.tell(core, updates.clone()) {
+                if self.is_over.load(Ordering::Acquire) {
+                    return;
+                }
+                std::thread::sleep(RETRY);
+            }
+        }
+    }
+}
+
+fn now() -> Now {
+    let unix_secs = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Now { at: Instant::now(), unix_secs }
+}
+
+/// When viewers are turned away: not at once, but when steering has had its time.
+#[derive(Debug, Default)]
+struct Leaving {
+    since: Option<Instant>,
+    has_left: bool,
+}
+
+impl Leaving {
+    /// What the cores must be told, if anything.
+    fn turn(&mut self, is_draining: bool, steer: Duration, now: Instant) -> Option<bool> {
+        self.since = is_draining.then(|| self.since.unwrap_or(now));
+        let has_left = self.since.is_some_and(|since| now.saturating_duration_since(since) >= steer);
+        let has_changed = has_left != self.has_left;
+        self.has_left = has_left;
+        has_changed.then_some(has_left)
+    }
+}
+
+/// Bits per second over the last second.
+#[derive(Debug, Default)]
+struct Egress {
+    seen: VecDeque<(Instant, u64)>,
+}
+
+impl Egress {
+    fn measure(&mut self, total: &CoreCounts, now: Instant) -> u64 {
+        let sent = total.bytes_send
+            + total.bytes_sendfile
+            + total.bytes_send_zc
+            + total.bytes_copy
+            + total.bytes_tls;
+        self.see(sent, now)
+    }
+
+    fn see(&mut self, sent: u64, now: Instant) -> u64 {
+        self.seen.push_back((now, sent));
+        while self.seen.get(1).is_some_and(|(at, _)| now.saturating_duration_since(*at) >= EGRESS_OVER) {
+            self.seen.pop_front();
+        }
+        let Some((since, before)) = self.seen.front() else { return 0 };
+        let over = now.saturating_duration_since(*since).as_secs_f64();
+        if over == 0.0 { 0 } else { (sent.saturating_sub(*before) as f64 * 8.0 / over) as u64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn egress_is_that_of_the_last_second() {
+        let (mut egress, start) = (Egress::default(), Instant::now());
+        let mut at = |ms: u64, sent| egress.see(sent, start + Duration::from_millis(ms));
+        assert_eq!(at(0, 0), 0);
+        assert_eq!(at(500, 125_000), 2_000_000);
+        assert_eq!(at(1_000, 250_000), 2_000_000);
+        assert_eq!(at(1_500, 250_000), 1_000_000);
+        assert_eq!(at(2_000, 250_000), 0);
+    }
+
+    #[test]
+    fn viewers_are_turned_away_when_steering_had_its_time_and_taken_back_at_once() {
+        let (mut leaving, start) = (Leaving::default(), Instant::now());
+        let steer = Duration::from_secs(6);
+        assert_eq!(leaving.turn(true, steer, start), None);
+        assert_eq!(leaving.turn(true, steer, start + steer / 2), None);
+        assert_eq!(leaving.turn(true, steer, start + steer), Some(true));
+        assert_eq!(leaving.turn(true, steer, start + steer * 2), None);
+        assert_eq!(leaving.turn(false, steer, start + steer * 3), Some(false));
+    }
+}

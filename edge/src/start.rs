@@ -1,0 +1,282 @@
+//! An edge from its settings to running threads, and back.
+
+use crate::board::Board;
+use crate::counts::CoreRequests;
+use crate::line::{Line, Rules};
+use crate::orders::Orders;
+use crate::panel::Sources;
+use crate::settings::Settings;
+use crate::shell::{LineThread, WORDS, Word};
+use crate::viewers::{Updates, Viewers};
+use delivery::Policy;
+use edgefan::EdgeFacts;
+use media::BitRate;
+use node::Node;
+use node::fan::{control, subscriber};
+use percore::rustls::pki_types::pem::PemObject;
+use percore::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use percore::{Inode, InodeStore, Listen, TlsSource};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Why an edge cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// Certificates of the cluster are not to be had.
+    #[error(transparent)]
+    Certificates(#[from] node::certs::CertificateError),
+    /// The certificate shown to viewers is not to be had.
+    #[error("HTTPS {what} {}: {why}", path.display())]
+    Https {
+        /// Which part.
+        what: &'static str,
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The file with the ticket key is not to be used.
+    #[error("ticket_key: {0}")]
+    TicketKey(String),
+    /// The directory for segments is not to be used.
+    #[error("segment_store {}: {error}", path.display())]
+    SegmentStore {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Viewers cannot be listened for.
+    #[error(transparent)]
+    Viewers(#[from] percore::StartError),
+    /// A link's thread could not be started.
+    #[error("{what}: {error}")]
+    Thread {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A core panicked; a defect.
+    #[error(transparent)]
+    Core(#[from] percore::CorePanicked),
+}
+
+/// A running edge.
+#[derive(Debug)]
+pub struct Running {
+    cores: percore::Running<Updates>,
+    line: Option<JoinHandle<()>>,
+    links: (subscriber::Subscription, Option<control::client::ControlClient>),
+    has_left: Arc<AtomicBool>,
+    is_over: Arc<AtomicBool>,
+    drain_steer: Duration,
+    drain: Duration,
+}
+
+/// Runs an edge until `node.stop` is signalled, then lets its viewers go.
+///
+/// # Errors
+/// Something the settings name is not to be had, or a core panicked.
+pub fn run(settings: Settings, node: Node) -> Result<(), EdgeError> {
+    let stop = node.stop.clone();
+    let running = start(settings, &node)?;
+    stop.wait_blocking();
+    running.end()
+}
+
+/// Starts an edge; returns when it listens.
+///
+/// # Errors
+/// Something the settings name is not to be had.
+pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
+    let own_keys = own_keys(&settings)?;
+    let mut store = match &settings.segment_store {
+        None => InodeStore::memory(),
+        Some(path) => InodeStore::directory(path)
+            .map_err(|error| EdgeError::SegmentStore { path: path.clone(), error })?,
+    };
+    let link_tls = node.certificates.cluster_client_config()?;
+
+    let (cores, counts) = start_cores(&settings, node)?;
+    let board = Arc::new(Board::default());
+    let handle = cores.handle();
+    node.operator.open(
+        Sources { board: Arc::clone(&board), cores: counts, snapshot: Box::new(move || handle.counters()) }
+            .panel(),
+    );
+
+    let (tell, words) = crossbeam_channel::bounded(WORDS);
+    let own_ingests: Vec<_> = settings.ingests.iter().map(|ingest| ingest.0.clone()).collect();
+    let balancers: Vec<_> = settings.lbs.iter().map(|lb| lb.0.clone()).collect();
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let tell_event = tell.clone();
+    let subscription = subscriber::start(
+        subscriber::Settings {
+            node: settings.id.0.node.clone(),
+            version: version.clone(),
+            ingests: own_ingests.clone(),
+            assembly_bytes: usize::try_from(settings.arriving_memory.bytes()).unwrap_or(usize::MAX),
+        },
+        Arc::clone(&link_tls),
+        // An error means that the line has ended, and the link is about to.
+        move |event| drop(tell_event.send(Word::Event(event))),
+    )
+    .map_err(|error| EdgeError::Thread { what: "links to ingests", error })?;
+    let control = if balancers.is_empty() {
+        None
+    } else {
+        let edge = edge_facts(&settings, cores.addresses());
+        let told = control::client::Settings { node: settings.id.0.node.clone(), version, edge, balancers };
+        let client = control::client::start(told, link_tls, move |told| drop(tell.send(Word::Told(told))))
+            .map_err(|error| EdgeError::Thread { what: "links to balancers", error })?;
+        Some(client)
+    };
+
+    let rules = Rules {
+        cors: settings.cors.0.fields.clone(),
+        private: settings.private.iter().map(|broadcast| broadcast.0.clone()).collect(),
+        blocking_reload: settings.blocking_reload,
+        window_bytes: settings.window_memory.bytes(),
+        keep_ended: settings.keep_ended.duration(),
+    };
+    let (has_left, is_over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let line = LineThread {
+        line: Line::new(rules, Box::new(move |head, body| store.write(head, body).map(Arc::new))),
+        orders: Orders::new(own_ingests, own_keys),
+        words,
+        cores: cores.handle(),
+        subscription: Arc::new(OnceLock::from(subscription.clone())),
+        control: control.clone(),
+        board,
+        stop: node.stop.clone(),
+        drain: node.drain.clone(),
+        has_left: Arc::clone(&has_left),
+        is_over: Arc::clone(&is_over),
+        drain_steer: settings.drain_steer.duration(),
+    };
+    let line = std::thread::Builder::new()
+        .name("line".into())
+        .spawn(move || line.run())
+        .map_err(|error| EdgeError::Thread { what: "the line", error })?;
+    tracing::info!(id = %settings.id, addresses = ?cores.addresses(), "edge listens");
+    Ok(Running {
+        cores,
+        line: Some(line),
+        links: (subscription, control),
+        has_left,
+        is_over,
+        drain_steer: settings.drain_steer.duration(),
+        drain: settings.drain.duration(),
+    })
+}
+
+type CoresAndCounts = (percore::Running<Updates>, Arc<[Arc<CoreRequests>]>);
+
+fn start_cores(settings: &Settings, node: &Node) -> Result<CoresAndCounts, EdgeError> {
+    let mut listeners = vec![Listen::plain(settings.http.0)];
+    if let Some(https) = settings.https {
+        listeners.push(Listen::tls(https.0, https_source(node)?));
+    }
+    let config = percore::Config {
+        listeners,
+        cores: usize::try_from(settings.cores.value()).unwrap_or(0),
+        pin: settings.pin,
+        driver: settings.driver.into(),
+        data_path: settings.data_path.into(),
+        limits: settings.limits.for_percore(),
+    };
+    let counts: Arc<[Arc<CoreRequests>]> = (0..config.core_count()).map(|_| Arc::default()).collect();
+    let policy = Policy {
+        cors: settings.cors.0.fields.clone(),
+        edge: Some(settings.id.0.edge.number()),
+        waiters: usize::try_from(settings.limits.waiters_per_core.value()).unwrap_or(usize::MAX),
+    };
+    let of_core = Arc::clone(&counts);
+    let cores =
+        percore::start(config, move |core| Viewers::new(policy.clone(), Arc::clone(&of_core[core.0])))?;
+    Ok((cores, counts))
+}
+
+impl Running {
+    /// Where viewers connect: HTTP, then HTTPS if there is any.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.cores.addresses()
+    }
+
+    /// Which driver runs.
+    pub fn driver(&self) -> percore::DriverReport {
+        self.cores.counters().driver
+    }
+
+    /// Lets viewers go (`node.stop` must have been signalled: the balancers hear of it from then on), ends all threads.
+    ///
+    /// # Errors
+    /// A core panicked.
+    pub fn end(mut self) -> Result<(), EdgeError> {
+        let until = Instant::now() + self.drain_steer + POLL * 5;
+        while !self.has_left.load(Ordering::Acquire)
+            && self.cores.counters().total.open > 0
+            && Instant::now() < until
+        {
+            std::thread::sleep(POLL);
+        }
+        self.cores.drain(self.drain);
+        self.is_over.store(true, Ordering::Release);
+        if let Some(line) = self.line.take()
+            && line.join().is_err()
+        {
+            tracing::error!("the line's thread panicked");
+        }
+        let (subscription, control) = &self.links;
+        subscription.stop();
+        if let Some(control) = control {
+            control.stop();
+        }
+        Ok(self.cores.join()?)
+    }
+}
+
+/// How often the way out is looked at.
+const POLL: Duration = Duration::from_millis(50);
+
+fn own_keys(settings: &Settings) -> Result<Option<ticket::Keys>, EdgeError> {
+    let Some(file) = &settings.ticket_key else { return Ok(None) };
+    let text = file.read().map_err(|error| EdgeError::TicketKey(error.to_string()))?;
+    let key = ticket::Key::parse(text.reveal()).map_err(|error| EdgeError::TicketKey(error.to_string()))?;
+    Ok(Some(ticket::Keys::new(key, None)))
+}
+
+fn edge_facts(settings: &Settings, addresses: &[SocketAddr]) -> EdgeFacts {
+    let url = |named: &crate::PublicUrl, scheme: &str, address: Option<&SocketAddr>| {
+        let usual = || address.map(|address| format!("{scheme}://{address}")).unwrap_or_default();
+        named.0.clone().unwrap_or_else(usual)
+    };
+    EdgeFacts {
+        http: url(&settings.public_url.0, "http", addresses.first()),
+        https: url(&settings.public_url_tls.0, "https", addresses.get(1)),
+        capacity: BitRate(settings.capacity.bits_per_second()),
+        weight: u32::try_from(settings.weight.value()).unwrap_or(u32::MAX),
+    }
+}
+
+fn https_source(node: &Node) -> Result<TlsSource, EdgeError> {
+    let (chain_path, key_path) = node.certificates.https_paths();
+    let refuse = |what, path: &PathBuf, why: String| EdgeError::Https { what, path: path.clone(), why };
+    let chain = CertificateDer::pem_file_iter(&chain_path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| refuse("certificate", &chain_path, error.to_string()))?;
+    let key = PrivateKeyDer::from_pem_file(&key_path)
+        .map_err(|error| refuse("key", &key_path, error.to_string()))?;
+    TlsSource::new(chain, key).map_err(|error| refuse("certificate and key", &chain_path, error.to_string()))
+}
+
+// An inode is written once and then only read, from any core.
+const _: fn() = || {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Inode>();
+};

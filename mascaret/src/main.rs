@@ -1,2 +1,57 @@
-//! x
-fn main() {}
+//! The one program: every role, and the commands around them.
+//!
+//! Lives here: what a person types, and the commands that look at running nodes from outside. Does not live
+//! here: what a role does (`edge`, `ingest`, `lb`, `source`), nor how settings are read (`node::settings`).
+//!
+//! Exit status: 0 done, 1 failed, 2 wrong usage.
+
+mod certs;
+mod check;
+mod cli;
+mod demo;
+mod fetch;
+mod keys;
+mod lint;
+mod roles;
+mod status;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // A pipe that is closed early (`mascaret status | head`) ends us quietly, as it ends every other program.
+    // SAFETY: before any thread; SIG_DFL is a valid disposition.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    match cli::Cli::parse().command {
+        cli::Command::Edge(role) => roles::edge(&role),
+        cli::Command::Ingest(ingest) => match ingest.command {
+            Some(cli::IngestCommand::Key(key)) => keys::publish_key(&key),
+            None => roles::ingest(&ingest.role),
+        },
+        cli::Command::Lb(role) => roles::lb(&role),
+        cli::Command::Source(source) => roles::source(&source),
+        cli::Command::Demo(demo) => demo::run(&demo),
+        cli::Command::Status(status) => status::run(&status),
+        cli::Command::Check(check) => check::run(&check),
+        cli::Command::Lint(lint) => lint::run(&lint),
+        cli::Command::Certs(cli::CertsCommand::Init(init)) => certs::init(&init),
+    }
+}
+
+/// Done.
+const DONE: ExitCode = ExitCode::SUCCESS;
+
+/// Says why on stderr; status 1.
+fn failed(why: impl std::fmt::Display) -> ExitCode {
+    eprintln!("mascaret: {why}");
+    ExitCode::from(1)
+}
+
+/// Says why on stderr; status 2.
+fn wrong_usage(why: impl std::fmt::Display) -> ExitCode {
+    eprintln!("mascaret: {why}");
+    ExitCode::from(2)
+}

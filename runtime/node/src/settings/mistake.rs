@@ -184,6 +184,16 @@ pub(super) fn reword(message: &str, also_known: &[&str]) -> (String, Option<Stri
         };
         return (problem, Some(plain(expected)), None);
     }
+    let told = |problem: &str, allowed: &str| (problem.to_owned(), Some(allowed.replace('`', "")), None);
+    if let Some((problem, allowed)) = message.split_once("; allowed is ").or_else(|| message.split_once("; allowed: "))
+    {
+        return told(problem, allowed);
+    }
+    if let Some((problem, rest)) = message.split_once("; ")
+        && let Some((allowed, _)) = rest.split_once(" are allowed").or_else(|| rest.split_once(" is allowed"))
+    {
+        return told(problem, allowed);
+    }
     let allowed = match message {
         "invalid socket address syntax" => {
             Some("a numeric address and a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\"".to_owned())
@@ -255,6 +265,15 @@ mod tests {
         assert_eq!(problem, "string \"yes\" is of the wrong kind");
         assert_eq!(allowed.as_deref(), Some("true or false"));
         assert_eq!(meant, None);
+    }
+
+    #[test]
+    fn what_a_type_says_of_itself_is_taken_apart() {
+        let (problem, allowed, _) = reword("the broadcast has ' ' at byte 4; letters, digits and '-' are allowed", &[]);
+        assert_eq!(problem, "the broadcast has ' ' at byte 4");
+        assert_eq!(allowed.as_deref(), Some("letters, digits and '-'"));
+        let (problem, allowed, _) = reword("\"x\" is no URL; allowed is `http://host`", &[]);
+        assert_eq!((problem.as_str(), allowed.as_deref()), ("\"x\" is no URL", Some("http://host")));
     }
 
     #[test]

@@ -1,0 +1,38 @@
+//! `mascaret certs init`.
+
+use std::process::ExitCode;
+
+use node::certs::Made;
+
+use crate::{DONE, cli, failed};
+
+pub(crate) fn init(args: &cli::CertsInit) -> ExitCode {
+    let directory = args.dir.display();
+    if args.dry_run {
+        let has_ca = args.dir.join("ca.pem").exists() && args.dir.join("ca.key").exists();
+        let ca = if has_ca { "is kept" } else { "would be made" };
+        println!("{directory}/ca.pem, ca.key            {ca}");
+        println!("{directory}/cluster.pem, cluster.key  would be made anew");
+        println!("{directory}/https.pem, https.key      would be made anew, for {}", names(args));
+        return DONE;
+    }
+    match node::certs::init(&args.dir, &args.names) {
+        Ok(made) => {
+            let ca = if made == Made::All { "made" } else { "kept" };
+            println!(
+                "{directory}/ca.pem, ca.key            {ca}; viewers who import ca.pem trust the https leaf"
+            );
+            println!("{directory}/cluster.pem, cluster.key  made; every node needs these and ca.pem");
+            println!("{directory}/https.pem, https.key      made, for {}", names(args));
+            println!("\nsettings:\n\n[certificates]\ndirectory = \"{directory}\"");
+            DONE
+        }
+        Err(error) => failed(error),
+    }
+}
+
+fn names(args: &cli::CertsInit) -> String {
+    let mut names = vec!["localhost", "127.0.0.1", "::1"];
+    names.extend(args.names.iter().map(String::as_str));
+    names.join(", ")
+}

@@ -1,0 +1,298 @@
+//! What a person types.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Highly available live streaming: publish once by RTMP, watch on every edge.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mascaret",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  mascaret demo                         a whole cluster on this machine, with a picture to watch
+  mascaret edge --settings edge.toml    one edge
+  mascaret check all.toml               is everything in this file right, and what holds?
+  mascaret lint http://127.0.0.31:8080/live/tide/index.m3u8
+
+Exit status: 0 done, 1 failed, 2 wrong usage."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Hold the live window in memory and send it to viewers.
+    #[command(after_help = "\
+Examples:
+  mascaret edge --settings edge.toml
+  mascaret edge --settings all.toml --set id=edge2 --set http=127.0.0.22:8080
+  MASCARET_EDGE_CAPACITY='10 Gbit/s' mascaret edge --settings edge.toml")]
+    Edge(Role),
+    /// Take broadcasts by RTMP, make the ladder, feed the edges.
+    #[command(
+        after_help = "\
+Examples:
+  mascaret ingest key                       a new publish key, and its hash for the settings
+  mascaret ingest --settings ingest.toml
+  mascaret ingest --set open=true           whoever connects may publish: for a laptop only",
+        args_conflicts_with_subcommands = true
+    )]
+    Ingest(Ingest),
+    /// Give each viewer an edge and a token.
+    #[command(after_help = "\
+Examples:
+  mascaret lb --settings lb.toml
+  mascaret lb --settings all.toml --set id=lb2 --set http=127.0.0.32:8080")]
+    Lb(Role),
+    /// Publish a test pattern: a clock, a number, a beep each second.
+    #[command(after_help = "\
+Examples:
+  mascaret source rtmp://127.0.0.1/live/tide
+  mascaret source rtmp://127.0.0.11/live/tide rtmp://127.0.0.12/live/tide --key-file tide.key
+  mascaret source rtmp://127.0.0.1/live/tide --set width=1280 --set height=720 --set 'bitrate=3 Mbit/s'
+
+With several URLs the next is tried when one ends. The number in the lowest row of the picture can be read
+by a machine (crate `source`, module `counter`).")]
+    Source(Source),
+    /// Run a whole cluster on this machine, every role a process of its own.
+    #[command(after_help = "\
+Examples:
+  mascaret demo                       until `q`
+  mascaret demo --for 40s --json      for a script: status 0 only if every edge served every rung
+  mascaret demo --no-sources          publish yourself, by OBS or ffmpeg
+  mascaret demo --width 1280 --height 720 --rungs '480p 1M,240p 300k'
+
+Keys while it runs: k kill an edge, r revive it, d drain one, q quit.")]
+    Demo(Demo),
+    /// Ask running nodes how they are.
+    #[command(after_help = "\
+Examples:
+  mascaret status                                  the demo's nodes, or a node on this machine
+  mascaret status 10.0.0.5:9090 10.0.0.6:9090      these operator listeners
+  mascaret status --json | jq .")]
+    Status(Status),
+    /// Say everything that is wrong with settings, or what holds and where it came from.
+    #[command(after_help = "\
+Examples:
+  mascaret check all.toml
+  mascaret check edge.toml --role edge
+  mascaret check all.toml --json")]
+    Check(Check),
+    /// Check a server's playlists and segments against the HLS specification.
+    #[command(after_help = "\
+Examples:
+  mascaret lint http://127.0.0.31:8080/live/tide/index.m3u8
+  mascaret lint https://example.org/live.m3u8 --for 60s
+  mascaret lint https://127.0.0.31:8443/live/tide/index.m3u8 --ca certs/ca.pem --json
+
+Exit status 1 if a rule is broken; the rules are listed in docs/HLS.md.")]
+    Lint(Lint),
+    /// Certificates.
+    #[command(subcommand)]
+    Certs(CertsCommand),
+}
+
+/// What every role is told by.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Role {
+    /// The TOML file with settings, for this program or with a table for each.
+    #[arg(long, short = 'c', value_name = "FILE", env = "MASCARET_SETTINGS")]
+    pub(crate) settings: Option<PathBuf>,
+    /// One setting, over file and environment; may be given again.
+    #[arg(long, short = 's', value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
+        _ => Err("allowed: KEY=VALUE, such as log.level=debug".into()),
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Ingest {
+    #[command(subcommand)]
+    pub(crate) command: Option<IngestCommand>,
+    #[command(flatten)]
+    pub(crate) role: Role,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IngestCommand {
+    /// Make a publish key; prints the key once, and the hash to put into the settings.
+    Key(IngestKey),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct IngestKey {
+    /// For which broadcast.
+    #[arg(default_value = "live")]
+    pub(crate) broadcast: String,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Source {
+    /// Where to publish; the next is tried when one ends.
+    #[arg(value_name = "URL")]
+    pub(crate) urls: Vec<String>,
+    /// A file with the publish key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) role: Role,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Demo {
+    /// End by itself after this long; the exit status says whether video reached every edge.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(crate) lasts: Option<Duration>,
+    /// One JSON object a line instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No test patterns: somebody else publishes.
+    #[arg(long, visible_alias = "publish-only")]
+    pub(crate) no_sources: bool,
+    /// How many edges, 1 to 9.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) edges: u8,
+    /// Pixels across of the pattern [default: by the number of cores].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(160..=2560))]
+    pub(crate) width: Option<u32>,
+    /// Pixels down of the pattern [default: by the number of cores].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(90..=1440))]
+    pub(crate) height: Option<u32>,
+    /// Pictures per second [default: by the number of cores].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(5..=60))]
+    pub(crate) frame_rate: Option<u32>,
+    /// Rungs made beside the copied source, as in the ingest's settings [default: by the number of cores].
+    #[arg(long, value_name = "RUNG,…", value_delimiter = ',')]
+    pub(crate) rungs: Option<Vec<String>>,
+    /// Added to every port, where the usual ones are taken.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=50_000))]
+    pub(crate) port_offset: u16,
+    /// Where settings, logs and certificates are kept [default: $XDG_STATE_HOME/mascaret/demo].
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Status {
+    /// Operator listeners [default: those of the demo, and 127.0.0.1:9090].
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) nodes: Vec<SocketAddr>,
+    /// One JSON array.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// The TOML file.
+    pub(crate) file: PathBuf,
+    /// Which program the file is for, when it has no table for each [default: by the file's name].
+    #[arg(long, value_parser = ["edge", "ingest", "lb", "source"])]
+    pub(crate) role: Option<String>,
+    /// Look at the file alone, not at MASCARET_… variables.
+    #[arg(long)]
+    pub(crate) no_environment: bool,
+    /// JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Lint {
+    /// A multivariant or media playlist.
+    pub(crate) url: String,
+    /// How long to look at a live playlist.
+    #[arg(long = "for", value_name = "TIME", default_value = "20s", value_parser = duration)]
+    pub(crate) lasts: Duration,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// A CA to trust beside those of this machine.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertsCommand {
+    /// Make a development CA (if there is none) and new leaves for nodes and viewers.
+    #[command(after_help = "\
+Examples:
+  mascaret certs init
+  mascaret certs init --dir /etc/mascaret/certs --name live.example.org --name 10.0.0.5")]
+    Init(CertsInit),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CertsInit {
+    /// Where they are written.
+    #[arg(long, default_value = "certs")]
+    pub(crate) dir: PathBuf,
+    /// A DNS name or an address that viewers use; may be given again.
+    #[arg(long = "name", value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Say what would be written, and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// `20s`, `2m`, `1h`, `500ms`, or a number of seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.trim() {
+        "" | "s" => 1.0,
+        "ms" => 0.001,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("allowed: a number with ms, s, m or h, such as 40s".into()),
+    };
+    match number.parse::<f64>() {
+        Ok(number) if number * factor > 0.0 && number * factor <= 1e7 => {
+            Ok(Duration::from_secs_f64(number * factor))
+        }
+        _ => Err("allowed: more than nothing and at most 2777h, such as 40s".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(duration("40s"), Ok(Duration::from_secs(40)));
+        assert_eq!(duration("1.5 m"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert!(duration("0s").is_err() && duration("soon").is_err() && duration("5 d").is_err());
+    }
+
+    #[test]
+    fn an_ingest_runs_or_makes_a_key() {
+        let parsed = Cli::try_parse_from(["mascaret", "ingest", "key", "tide"]).unwrap();
+        assert!(matches!(parsed.command, Command::Ingest(Ingest { command: Some(_), .. })));
+        let parsed = Cli::try_parse_from(["mascaret", "ingest", "--set", "open=true"]).unwrap();
+        let Command::Ingest(ingest) = parsed.command else { panic!("an ingest") };
+        assert_eq!(ingest.role.set, [("open".to_owned(), "true".to_owned())]);
+    }
+}

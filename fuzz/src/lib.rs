@@ -6,9 +6,11 @@
 //! A case is a function of the target and a 64-bit seed, so a failure is repeated by its seed:
 //!
 //! ```text
-//! cargo run --release -p fuzz -- rtmp_door --cases 10000000 --seed 1
-//! cargo run --release -p fuzz -- rtmp_door --replay 8243721
+//! cargo run --profile fuzz -p fuzz -- rtmp_door --cases 10000000 --seed 1
+//! cargo run --profile fuzz -p fuzz -- rtmp_door --replay 8243721
 //! ```
+//!
+//! (`--release` does as well; the profile `fuzz` also checks every sum.)
 //!
 //! To add a target: a module under `targets` with `pub fn name(bytes: &[u8])` (panics if something does not hold) and
 //! `fn good(chance: &mut Chance) -> Vec<u8>`, and a line in [`TARGETS`]. The function takes plain bytes, so any other

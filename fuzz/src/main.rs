@@ -1,7 +1,7 @@
 //! Runs a target over many cases on all cores, and says how fast, and which seed failed.
 //!
 //! ```text
-//! cargo run --release -p fuzz -- rtmp_door --cases 10000000 --seed 1
+//! cargo run --profile fuzz -p fuzz -- rtmp_door --cases 10000000 --seed 1
 //! ```
 
 use clap::Parser;
@@ -134,5 +134,5 @@ fn report(target: &Target, seed: u64, took: Duration, told: Option<Box<dyn std::
         },
     );
     eprintln!("{} FAILED at seed {seed}: {why}", target.name);
-    eprintln!("again: cargo run --release -p fuzz -- {} --replay {seed}", target.name);
+    eprintln!("again: cargo run --profile fuzz -p fuzz -- {} --replay {seed}", target.name);
 }

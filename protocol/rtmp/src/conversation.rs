@@ -105,7 +105,7 @@ impl Conversation {
         {
             self.message(message)?;
             let held = self.reply.unsent();
-            if held > UNSENT_BYTES {
+            if held > UNSENT_BYTES && !self.is_over() {
                 return Err(DoorError::TooManyQuestions { held, limit: UNSENT_BYTES });
             }
         }

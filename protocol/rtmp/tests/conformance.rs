@@ -348,6 +348,18 @@ fn an_abort_forgets_what_was_begun(visit) {
     assert_eq!(visit.over, None);
 }
 
+fn an_abort_gives_back_what_it_held(visit) {
+    visit.push(&script::handshake());
+    for _ in 0..20 {
+        let message = script::message(MessageKind::CommandAmf0, 0, 0, vec![5; 15 * 1024]);
+        let chunks: Vec<_> = plain().chunks(6, &message).collect();
+        visit.push(&chunks[..chunks.len() - 1].concat());
+        visit.messages(&plain(), &[script::control(MessageKind::Abort, 6)]);
+    }
+    assert_eq!(visit.over, None);
+    assert!(visit.door.held_bytes() < 2048, "{} bytes held", visit.door.held_bytes());
+}
+
 /// Hostile input 6, second half: aggregate messages are split, whole or not.
 fn an_aggregate_is_split(visit) {
     let tag = |kind: u8, timestamp: u8, body: &[u8]| {
@@ -398,6 +410,34 @@ fn a_chunk_size_of_1_without_extended_timestamps(visit) {
         chunks.write(6, &picture, &mut bytes);
         visit.push_cut(&bytes, cut);
         assert_eq!(visit.media.pop(), Some((Track::Video, 0x0100_0000, picture.body.to_vec())), "cut {cut}");
+    }
+}
+
+/// What was taken for a repeated time stamp and is not may be the last of one body and the header of the next.
+fn a_body_that_almost_looks_like_a_timestamp(visit) {
+    visit.publish(&plain());
+    let mut chunks = ChunkWriter::like_old_obs();
+    visit.push(&script::set_chunk_size(&mut chunks, 1));
+    // On the wire, after each 0xc6 header: 01 c6 01 …; the time stamp is 01 c6 55 55.
+    // (At the very end it would be waited for.)
+    let picture = script::media(Track::Video, 0x01c6_5555, [vec![1; 50], vec![2]].concat());
+    for cut in [1, 2, 3, 4096] {
+        let mut bytes = Vec::new();
+        chunks.write(6, &picture, &mut bytes);
+        visit.push_cut(&bytes, cut);
+        assert_eq!(visit.media.pop(), Some((Track::Video, 0x01c6_5555, picture.body.to_vec())), "cut {cut}");
+    }
+}
+
+/// A type 1 header with an extended delta: some repeat the delta in continuations, some the time it comes to.
+fn a_continuation_may_repeat_the_delta_or_the_time(visit) {
+    visit.publish(&plain());
+    for repeated in [0x0100_0000_u32, 0x0100_0064] {
+        visit.push(&[4, 0, 0, 100, 0, 0, 1, 9, 1, 0, 0, 0, 7]);
+        visit.push(&[0x44, 0xff, 0xff, 0xff, 0, 0, 200, 9, 1, 0, 0, 0]).push(&[5; 128]);
+        visit.push(&[0xc4]).push(&repeated.to_be_bytes()).push(&[6; 72]);
+        let body = [vec![5; 128], vec![6; 72]].concat();
+        assert_eq!(visit.media.pop(), Some((Track::Video, 0x0100_0064, body)), "{repeated:#x}");
     }
 }
 
@@ -587,6 +627,17 @@ fn a_caller_who_never_pulls_is_stopped(visit) {
     visit.pull();
     assert!(visit.fault().contains("wait to be pulled"), "{}", visit.fault());
     assert!(visit.door.held_bytes() < 4096, "{} bytes held after the end", visit.door.held_bytes());
+}
+
+fn nothing_comes_after_the_farewell(visit) {
+    visit.publish(&plain()).messages(&plain(), &[script::call("deleteStream", 0.0, None)]);
+    assert_eq!(visit.over, Some(Farewell::Unpublished));
+    let now = visit.now + Duration::from_secs(60);
+    visit.door.refuse(Refusal::in_use());
+    visit.door.accept(now);
+    visit.door.expired(now);
+    visit.door.push(&[0xff; 100], now).unwrap();
+    assert!(visit.door.pull().is_none() && visit.door.deadline().is_none());
 }
 
 fn another_protocol_is_named(visit) {

@@ -259,6 +259,13 @@ impl<S: Service> Desk<S> {
         }
     }
 
+    /// Nothing more will be presented.
+    pub(crate) fn forget_input(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.find_mut(id) else { return };
+        self.kept_bytes -= connection.kept.len();
+        connection.kept = Vec::new();
+    }
+
     pub(crate) fn told(&mut self, message: S::Message) {
         self.counters.messages.one();
         let (service, _, mut turn) = self.parts();

@@ -25,13 +25,16 @@ use crate::sys::tcp_info;
 use crate::wheel::Tick;
 
 /// Inbound bytes that one connection may have kept beyond [`crate::Limits::inbound_bytes`]: what the kernel had
-/// already handed over when we stopped reading (a ring completes up to 32 receives of 2 KB at once).
-pub const INBOUND_OVERSHOOT: usize = 128 * 1024;
+/// already handed over when we stopped reading (a ring completes 32 receives of 2 KB at once, and may have a second and
+/// a third such burst under way).
+pub const INBOUND_OVERSHOOT: usize = 256 * 1024;
 
 /// Messages taken per turn, so that a flood of them does not starve the sockets.
 const MESSAGES_PER_TURN: usize = 1024;
 /// After a failed accept (out of descriptors), how long until the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// In a drain: how long a connection that has asked nothing yet may take to ask. It was let in just before.
+const DRAIN_FIRST_ASK: Duration = Duration::from_secs(1);
 /// When the core ends: how long the driver may take to let go of the last socket.
 const DETACH_MAX: Duration = Duration::from_secs(1);
 
@@ -166,6 +169,8 @@ impl<S: Service, D: Driver> Engine<S, D> {
             tracing::warn!(%error, "a connection could not be taken over");
             self.desk.counters.failed.one();
             self.close(id, Farewell::Reset);
+        } else if self.drain_until.is_some() {
+            self.hurry(id);
         }
     }
 
@@ -243,6 +248,7 @@ impl<S: Service, D: Driver> Engine<S, D> {
                 let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Write);
             }
             let linger = self.desk.limits.linger;
+            self.desk.forget_input(id);
             self.desk.enter(id, Phase::Lingering, linger);
         }
     }
@@ -368,8 +374,8 @@ impl<S: Service, D: Driver> Engine<S, D> {
             self.desk.draining();
             self.settle();
             for id in self.desk.connections.ids() {
-                // A connection that has asked nothing yet may have its first request on the way.
                 self.desk.connections.mark(id);
+                self.hurry(id);
             }
             return;
         };
@@ -378,6 +384,14 @@ impl<S: Service, D: Driver> Engine<S, D> {
                 self.desk.counters.cut_draining.one();
                 self.close(id, Farewell::Reset);
             }
+        }
+    }
+
+    /// In a drain: a connection that has asked nothing yet may have its first request on the way, but not for long.
+    fn hurry(&mut self, id: ConnectionId) {
+        let Some(connection) = self.desk.connections.find(id) else { return };
+        if !connection.has_asked && matches!(connection.phase, Phase::Handshaking | Phase::Idle) {
+            self.desk.enter(id, connection.phase, DRAIN_FIRST_ASK);
         }
     }
 

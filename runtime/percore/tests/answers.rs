@@ -87,7 +87,7 @@ fn read_in_steps(peer: &mut impl Read, body: &[u8], step: usize, rests: bool) {
     let mut buffer = vec![0; step];
     let mut at = 0;
     while at < body.len() {
-        let n = peer.read(&mut buffer[..step.min(body.len() - at)]).unwrap();
+        let n = peer.read(&mut buffer[..step.min(body.len() - at)]).expect("the answer goes on");
         assert!(n > 0, "ended after {at} bytes");
         assert!(buffer[..n] == body[at..at + n], "other bytes within {at}..{}", at + n);
         at += n;

@@ -71,6 +71,9 @@ struct Slot {
     in_flight: u16,
     receiving: Receiving,
     wants_input: bool,
+    /// It has sent more than was consumed before. A multishot receive hands over 64 KB before we can stop it, so this
+    /// one is asked for one buffer at a time from then on.
+    is_careful: bool,
     is_polling: bool,
     leaving: Option<Farewell>,
 }
@@ -139,7 +142,12 @@ impl Uring {
     }
 
     fn receive(queue: &mut Queue, slot: &mut Slot) {
-        queue.receive(slot.socket.as_fd(), key(Kind::Receive, slot.id));
+        let key = key(Kind::Receive, slot.id);
+        if slot.is_careful {
+            queue.receive_once(slot.socket.as_fd(), key);
+        } else {
+            queue.receive(slot.socket.as_fd(), key);
+        }
         slot.receiving = Receiving::On;
         slot.in_flight += 1;
     }
@@ -216,12 +224,31 @@ impl Uring {
         Some(Event::Sent { id, result: done.result.map(|n| n as usize), is_zero_copy })
     }
 
+    /// A cancel is done, which does not mean that it has found what it was to cancel: a receive that waits for another
+    /// go of its own cannot be found.
     fn cancelled(&mut self, done: &Completion) -> Option<Event> {
         let slot = self.slot_of(done.key)?;
         slot.in_flight -= 1;
         let id = slot.id;
-        slot.leaving?;
-        self.let_go(id)
+        if slot.leaving.is_some() {
+            return self.let_go(id).or_else(|| {
+                self.cancel_all_of(id);
+                None
+            });
+        }
+        if slot.receiving == Receiving::Stopping && !slot.wants_input {
+            slot.receiving = Receiving::On;
+            self.pause(id);
+        }
+        None
+    }
+
+    fn cancel_all_of(&mut self, id: ConnectionId) {
+        let Self { queue, slots, .. } = self;
+        if let Some(slot) = slots.get_mut(id.index()).and_then(Option::as_mut) {
+            slot.in_flight += 1;
+            queue.cancel_all_of(slot.socket.as_fd(), key(Kind::Cancel, id));
+        }
     }
 
     /// Closes the socket if no request names it any more.
@@ -329,6 +356,7 @@ impl Driver for Uring {
             in_flight: 0,
             receiving: Receiving::Off,
             wants_input: true,
+            is_careful: false,
             is_polling: false,
             leaving: None,
         };
@@ -348,6 +376,7 @@ impl Driver for Uring {
         let Self { queue, slots, .. } = self;
         let Some(slot) = slots.get_mut(id.index()).and_then(Option::as_mut) else { return };
         slot.wants_input = false;
+        slot.is_careful = true;
         if slot.id == id && slot.receiving == Receiving::On {
             slot.receiving = Receiving::Stopping;
             slot.in_flight += 1;
@@ -399,11 +428,7 @@ impl Driver for Uring {
         if self.let_go(id).is_some() {
             return Detached::Now;
         }
-        let Self { queue, slots, .. } = self;
-        if let Some(slot) = slots.get_mut(id.index()).and_then(Option::as_mut) {
-            slot.in_flight += 1;
-            queue.cancel_all_of(slot.socket.as_fd(), key(Kind::Cancel, id));
-        }
+        self.cancel_all_of(id);
         Detached::Later
     }
 

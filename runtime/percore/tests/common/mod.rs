@@ -1,6 +1,7 @@
 //! A service that answers lines, run on each driver in turn, and peers that speak to it.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "tests; Clippy does not see that of a module beside them")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

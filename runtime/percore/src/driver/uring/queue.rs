@@ -13,7 +13,7 @@ use std::time::Duration;
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
-use super::buffers::GROUP;
+use super::buffers::{GROUP, SIZE};
 
 /// Requests prepared per submission; more are submitted in between.
 const SUBMISSIONS: u32 = 1024;
@@ -64,6 +64,12 @@ impl Queue {
 
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, key: u64) {
         self.put(opcode::RecvMulti::new(Fd(socket.as_raw_fd()), GROUP).build(), key);
+    }
+
+    /// Receives once, at most one buffer's worth.
+    pub(crate) fn receive_once(&mut self, socket: BorrowedFd<'_>, key: u64) {
+        let receive = opcode::Recv::new(Fd(socket.as_raw_fd()), std::ptr::null_mut(), SIZE as u32);
+        self.put(receive.buf_group(GROUP).build().flags(squeue::Flags::BUFFER_SELECT), key);
     }
 
     pub(crate) fn poll(&mut self, file: BorrowedFd<'_>, events: i16, key: u64) {

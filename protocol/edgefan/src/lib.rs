@@ -7,7 +7,6 @@
 //!
 //! Everything is sans-IO: bytes and `now` come in, bytes and events go out, `deadline` says when to be called.
 
-mod assembly;
 mod beat;
 pub mod control;
 mod event;
@@ -15,14 +14,10 @@ mod facts;
 mod frame;
 mod have;
 mod hello;
-mod hub;
 pub mod limits;
-mod link;
 mod load;
 mod message;
 mod publisher;
-mod settled;
-mod source;
 mod subscriber;
 mod tlv;
 

@@ -3,7 +3,7 @@
 //! Does not live here: objects (`assembly`), and what several sources together amount to (`subscriber`).
 
 use crate::beat::{Heartbeat, Pulse, Tick};
-use crate::limits::CONTROL_BYTES;
+use crate::limits::{CONTROL_BYTES, LINK_ASSEMBLY};
 use crate::{FrameReader, Hello, Message, NodeId, ObjectId, Reached};
 use bytes::Bytes;
 use media::{BroadcastId, MediaSequence, ObjectKey, RenditionId, RunId, StreamFacts};
@@ -43,6 +43,10 @@ pub(crate) struct Lane {
     is_welcome: bool,
 }
 
+/// The peer said nothing for too long.
+#[derive(Debug)]
+pub(crate) struct Silent;
+
 /// The peer takes nothing: too many frames wait for it.
 #[derive(Debug)]
 pub(crate) struct Unread;
@@ -78,6 +82,11 @@ impl Source {
         self.lanes.iter().all(|lane| lane.is_welcome)
     }
 
+    /// True once this connection has had its WELCOME; another's may still be on the way.
+    pub(crate) fn is_welcome(&self, lane: usize) -> bool {
+        self.lanes.get(lane).is_some_and(|lane| lane.is_welcome)
+    }
+
     /// A WELCOME came; true if it was the last one awaited.
     pub(crate) fn welcome(&mut self, lane: usize, node: NodeId) -> bool {
         let was_up = self.is_up();
@@ -109,13 +118,16 @@ impl Source {
     }
 
     /// What time has brought: lanes that have something to say, or that the source is silent.
-    pub(crate) fn tick(&mut self, now: Instant) -> Result<Vec<usize>, Unread> {
+    pub(crate) fn tick(&mut self, now: Instant) -> Result<Vec<usize>, Silent> {
+        if !self.is_up() && now >= self.dialled + LINK_ASSEMBLY {
+            return Err(Silent);
+        }
         let ping = Message::Ping { stamp: self.clock(now) }.encode();
         let mut woken = Vec::new();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             match lane.pulse.tick(now) {
                 Tick::Nothing => {}
-                Tick::Silent => return Err(Unread),
+                Tick::Silent => return Err(Silent),
                 Tick::Say => {
                     lane.push(ping.clone());
                     woken.push(index);

@@ -3,8 +3,9 @@
 //! Lives here: what is held, until when, and what happens to an object's bytes. Does not live here: who gets
 //! which object when (`link`).
 
+use super::object::{Object, State, repeats};
 use crate::limits::{BROADCASTS, HOLD_BEYOND_WINDOW, OBJECT_BYTES, RENDITIONS, SKIP_RUN};
-use crate::{Close, ObjectId};
+use crate::{Close, ObjectId, Skip, SkipReason};
 use bytes::{Bytes, BytesMut};
 use media::{
     BroadcastId, ContentHash, DiscontinuitySequence, Grid, MediaSequence, MediaTime, ObjectKey, ObjectKind,
@@ -43,30 +44,6 @@ struct Held {
     newest: MediaSequence,
     /// The greatest number of a segment begun so far, held or not.
     last_segment: Option<MediaSequence>,
-}
-
-/// One object.
-#[derive(Debug)]
-pub(crate) struct Object {
-    pub(crate) key: ObjectKey,
-    pub(crate) start: MediaTime,
-    pub(crate) discontinuity: DiscontinuitySequence,
-    pub(crate) state: State,
-    runs: Vec<Bytes>,
-    /// Where each run ends in the object.
-    ends: Vec<usize>,
-}
-
-/// Where an object stands.
-#[derive(Debug)]
-pub(crate) enum State {
-    Making {
-        hasher: Box<blake3::Hasher>,
-        /// A second OPEN began the object again: so many of its bytes have been seen to repeat themselves.
-        replayed: Option<usize>,
-    },
-    Closed(Close),
-    Gap(SegmentFacts),
 }
 
 /// What bytes did to an object.
@@ -244,7 +221,7 @@ impl Hub {
         rendition: &RenditionId,
         of: &BroadcastId,
         has: MediaSequence,
-    ) -> Option<crate::Skip> {
+    ) -> Option<Skip> {
         let broadcast = self.broadcasts.get(of)?;
         let (&(first, ..), id) = broadcast
             .renditions
@@ -256,7 +233,7 @@ impl Hub {
         let from = has.0.saturating_add(1).max(first.0.saturating_sub(self.skip_run(broadcast)));
         let count = first.0.checked_sub(from).filter(|&count| count > 0)?;
         let (key, facts) = broadcast.gap(&object.key, MediaSequence(from), object.discontinuity);
-        let mut skip = crate::Skip::one(key, &facts, crate::SkipReason::NotHeld);
+        let mut skip = Skip::one(key, &facts, SkipReason::NotHeld);
         skip.count = count;
         Some(skip)
     }
@@ -487,75 +464,6 @@ impl Broadcast {
         let (_, at) = self.ended?;
         Some(at + self.facts.segment.as_duration() * self.facts.window.max(1) + Duration::from_secs(1))
     }
-}
-
-impl Object {
-    fn new(key: ObjectKey, start: MediaTime, discontinuity: DiscontinuitySequence, state: State) -> Self {
-        Self { key, start, discontinuity, state, runs: Vec::new(), ends: Vec::new() }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.ends.last().copied().unwrap_or(0)
-    }
-
-    pub(crate) fn is_settled(&self) -> bool {
-        !matches!(self.state, State::Making { .. })
-    }
-
-    /// What a playlist would know of it as a gap.
-    pub(crate) fn as_gap(&self) -> SegmentFacts {
-        let duration = match &self.state {
-            State::Closed(close) => close.duration,
-            State::Gap(facts) => facts.duration,
-            State::Making { .. } => media::MediaSpan::ZERO,
-        };
-        SegmentFacts {
-            sequence: self.key.sequence,
-            run: self.key.run,
-            start: self.start,
-            duration,
-            discontinuity: self.discontinuity,
-            bytes: 0,
-            is_gap: true,
-        }
-    }
-
-    /// Up to `len` bytes from `at`, in as many pieces as they lie in.
-    pub(crate) fn read(&self, at: usize, len: usize, mut piece: impl FnMut(&[u8])) {
-        read(&self.runs, &self.ends, at, len, &mut piece);
-    }
-}
-
-fn read(runs: &[Bytes], ends: &[usize], mut at: usize, mut len: usize, piece: &mut impl FnMut(&[u8])) {
-    let mut index = ends.partition_point(|&end| end <= at);
-    while len > 0
-        && let (Some(run), Some(&end)) = (runs.get(index), ends.get(index))
-    {
-        let from = run.len() - (end - at);
-        let take = (run.len() - from).min(len);
-        piece(&run[from..from + take]);
-        at += take;
-        len -= take;
-        index += 1;
-    }
-}
-
-/// Whether `again` is what lies at `at`.
-fn repeats(runs: &[Bytes], at: usize, again: &[u8]) -> bool {
-    let ends: Vec<usize> = runs
-        .iter()
-        .scan(0, |end, run| {
-            *end += run.len();
-            Some(*end)
-        })
-        .collect();
-    let (mut rest, mut is_same) = (again, true);
-    read(runs, &ends, at, again.len(), &mut |piece| {
-        let (head, tail) = rest.split_at(piece.len());
-        is_same &= head == piece;
-        rest = tail;
-    });
-    is_same && rest.is_empty()
 }
 
 fn gap(facts: SegmentFacts) -> SegmentFacts {

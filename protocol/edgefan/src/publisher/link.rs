@@ -7,7 +7,8 @@
 //! initialization sections, the newest segment of each rendition in turns, other live ones oldest first (a
 //! playlist goes on at its oldest hole), backfill newest first.
 
-use crate::hub::{Hub, Object, State};
+use super::hub::Hub;
+use super::object::{Object, State};
 use crate::limits::{DATA_PIECE_BYTES, QUEUED_REFERENCES};
 use crate::message::data_head;
 use crate::{Message, NodeId, ObjectId, Open, Reached, Skip, SkipReason};

@@ -5,6 +5,7 @@
 //! Does not live here: which segments are listed (`window`), who may have a playlist and when (`delivery`),
 //! or any HTTP. "R" is RFC 8216 as revised by draft-pantos-hls-rfc8216bis; rule ids are those of docs/HLS.md.
 
+pub mod lint;
 mod media_playlist;
 mod multivariant;
 mod read;

@@ -320,7 +320,24 @@ pub fn complaints(bytes: &[u8]) -> String {
         .unwrap();
     let mut text = String::from_utf8_lossy(&decoded.stderr).into_owned();
     text += if decoded.status.success() { "" } else { "(failed)" };
+    text += if counts_go_on(bytes) { "" } else { "(continuity counters jump)" };
     text
+}
+
+/// ISO/IEC 13818-1, 2.4.3.3: each PID counts its packets modulo 16, unless it says that it does not. True of these.
+pub fn counts_go_on(bytes: &[u8]) -> bool {
+    let mut last: BTreeMap<u16, u8> = BTreeMap::new();
+    bytes.chunks(188).all(|packet| {
+        let pid = u16::from_be_bytes([packet[1], packet[2]]) & 0x1fff;
+        let (has_field, has_payload, count) = (packet[3] & 0x20 != 0, packet[3] & 0x10 != 0, packet[3] & 15);
+        let is_discontinuous = has_field && packet[4] > 0 && packet[5] & 0x80 != 0;
+        let goes_on = match last.insert(pid, count) {
+            Some(before) if has_payload => count == (before + 1) % 16,
+            Some(before) => count == before,
+            None => true,
+        };
+        packet[0] == 0x47 && (goes_on || is_discontinuous)
+    })
 }
 
 /// Presentation times of one kind of stream (`v` or `a`), in ticks, as ffprobe reads them, in order of decoding.

@@ -26,6 +26,7 @@ mod steering;
 mod tests;
 mod url;
 mod versions;
+mod watched;
 
 pub use content::{Content, ContentFault, ContentTrack};
 pub use finding::{Finding, Findings, MOST_FINDINGS};
@@ -34,14 +35,14 @@ pub use report::Report;
 pub use versions::Versions;
 
 use crate::MultivariantPlaylist;
-use crate::VariantStream;
 use crate::read::{Complaints, Kind as PlaylistKind, Lines, MOST_BYTES, read_multivariant};
 use crate::rules::{RULES, Reach};
 use across::Kinship;
-use content::{Clocks, Sample, Samples};
+use content::{Clocks, Sample};
 use http::Head;
 use media::{MediaSequence, MediaSpan};
 use plan::{Plan, Purpose};
+use watched::{Role, Watched, is_copy, newest_whole, removable, variants_of};
 
 /// Media playlists watched: eight renditions on eight edges. More are not loaded, and the report says so.
 pub const MOST_PLAYLISTS: usize = 64;
@@ -68,36 +69,6 @@ pub struct Lint {
     watched: Vec<Watched>,
     clocks: Clocks,
     report: Report,
-}
-
-/// One media playlist under watch.
-#[derive(Debug)]
-struct Watched {
-    url: String,
-    versions: Versions,
-    role: Role,
-    samples: Samples,
-    /// The newest segment asked for.
-    sampled: Option<MediaSequence>,
-    /// When it was last seen to list what it lists.
-    listed_at_ms: u64,
-    longest: MediaSpan,
-    removed: usize,
-    loads_after_end: u32,
-    is_gone: bool,
-}
-
-/// What a media playlist is in its multivariant playlist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    /// It was watched by itself.
-    Alone,
-    /// The first time this variant stream is listed.
-    Variant(usize),
-    /// The same variant stream on another pathway: which it is, and which of those watched it copies.
-    Copy { variant: usize, of: usize },
-    /// An alternative.
-    Alternative,
 }
 
 impl Lint {
@@ -364,18 +335,7 @@ impl Lint {
             self.report.unreached.push(format!("{url}: not watched, {MOST_PLAYLISTS} playlists are"));
             return;
         }
-        self.watched.push(Watched {
-            versions: Versions::new(url.clone()),
-            url,
-            role,
-            samples: Samples::default(),
-            sampled: None,
-            listed_at_ms: 0,
-            longest: MediaSpan::ZERO,
-            removed: 0,
-            loads_after_end: 0,
-            is_gone: false,
-        });
+        self.watched.push(Watched::new(url, role));
     }
 
     fn loaded(&mut self, at: usize, fetched: &Fetched, head: Head<'_>, text: &[u8]) {
@@ -541,40 +501,4 @@ impl Lint {
         let variants = self.multivariant.iter().flat_map(|playlist| &playlist.variant_streams);
         variants.map(|variant| multivariant::pathway(variant).to_owned()).collect()
     }
-}
-
-/// What a list holds that may be gone from the next one.
-fn removable(watched: &Watched) -> Vec<(MediaSequence, String, MediaSpan)> {
-    let placed = watched.versions.placed();
-    let whole = placed.iter().filter(|placed| !placed.segment.is_gap && placed.segment.byte_range.is_none());
-    whole
-        .map(|placed| {
-            let url = url::resolve(&watched.url, &placed.segment.uri);
-            (placed.sequence, url, placed.segment.duration)
-        })
-        .collect()
-}
-
-fn newest_whole(watched: &Watched) -> Option<(String, MediaSequence)> {
-    let (sequence, url, _) = removable(watched).pop()?;
-    Some((url, sequence))
-}
-
-fn variants_of(playlist: Option<&MultivariantPlaylist>, role: Role) -> Vec<&VariantStream> {
-    let Some(playlist) = playlist else { return Vec::new() };
-    match role {
-        Role::Variant(at) | Role::Copy { variant: at, .. } => {
-            // Several variant streams may share a media playlist (with other alternatives).
-            let uri = playlist.variant_streams.get(at).map(|variant| &variant.uri);
-            playlist.variant_streams.iter().filter(|variant| Some(&variant.uri) == uri).collect()
-        }
-        Role::Alone | Role::Alternative => Vec::new(),
-    }
-}
-
-/// The same variant stream from somewhere else (A 10.2).
-fn is_copy(a: &VariantStream, b: &VariantStream) -> bool {
-    let anywhere =
-        |variant: &VariantStream| VariantStream { uri: String::new(), pathway_id: None, ..variant.clone() };
-    a.uri != b.uri && anywhere(a) == anywhere(b)
 }

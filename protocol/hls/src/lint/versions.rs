@@ -228,7 +228,8 @@ fn compare(old: &MediaReading, new: &MediaReading, place: &str, at_ms: u64, find
     }
     compare_shared(o, n, &mut add);
     if n.last_sequence() < o.last_sequence() {
-        let behind = |last: Option<MediaSequence>| last.map_or_else(|| "nothing".into(), |last| last.to_string());
+        let behind =
+            |last: Option<MediaSequence>| last.map_or_else(|| "nothing".into(), |last| last.to_string());
         let (before, after) = (behind(o.last_sequence()), behind(n.last_sequence()));
         add("T02", format!("the last segment was {before} and is {after}"));
     }

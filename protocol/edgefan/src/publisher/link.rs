@@ -221,6 +221,9 @@ impl Lane {
                 reference.is_opened = false;
                 reference.sent = from.min(object.len() as u32);
             }
+            if urgency == Urgency::Live {
+                reference.urgency = Urgency::Live;
+            }
             self.rank(hub, id);
             return None;
         }

@@ -29,6 +29,12 @@ impl Subscriber {
         // Each STREAM is answered: only the source knows whether it has had one.
         let have = self.have(&broadcast);
         self.say(id, 0, &Message::Have(have), now);
+        // What others left unfinished may be here.
+        let unfinished = self.assemblies.iter().filter(|(key, assembly)| {
+            key.broadcast == broadcast && assembly.copies.is_empty() && assembly.asked.is_none()
+        });
+        let unfinished: Vec<ObjectKey> = unfinished.map(|(key, _)| key.clone()).collect();
+        unfinished.iter().for_each(|key| self.consider(key, now));
         self.reach(&broadcast, now);
     }
 

@@ -625,8 +625,8 @@ fn check_caught_up(edge: &Edge, ingests: &[Ingest], broadcast: &BroadcastId, now
         .filter(|key| key.broadcast == *broadcast && both(key, edge.joined))
         .collect();
     let newest = closed.iter().map(|key| key.sequence.0).max().unwrap_or(0);
-    // One of the window may have left it between joining and now.
-    let margin = (now - edge.joined) / SEGMENT_MS + 2;
+    // What is being made, and what came between joining and now, has pushed as many out of the window.
+    let margin = (now - edge.joined) / SEGMENT_MS + 3;
     for key in closed {
         if key.sequence.0 + WINDOW > newest + margin {
             assert!(edge.complete.contains_key(key), "caught up without {key}");

@@ -330,7 +330,7 @@ impl<B: Clone> Line<B> {
     /// Whether it is fresh, and whether it is time to forget it.
     fn judge(&mut self, now: Now, broadcast: &BroadcastId) {
         let Some(lane) = self.lanes.get_mut(broadcast) else { return };
-        let patience = lane.facts.segment.as_duration() * FRESH_HALF_TARGETS / 2;
+        let patience = target(lane.facts.segment) * FRESH_HALF_TARGETS / 2;
         let is_fed = lane.has_ended() || lane.age(now.at) <= patience;
         if lane.is_fed != is_fed {
             lane.is_fed = is_fed;

@@ -54,7 +54,7 @@ pub(crate) struct LineThread {
     pub(crate) orders: Orders,
     pub(crate) words: Receiver<Word>,
     pub(crate) cores: Handle<Updates>,
-    pub(crate) subscription: Arc<std::sync::OnceLock<Subscription>>,
+    pub(crate) subscription: Subscription,
     pub(crate) control: Option<ControlClient>,
     pub(crate) board: Arc<Board>,
     pub(crate) stop: Stop,
@@ -100,11 +100,7 @@ impl LineThread {
             Word::Event(event) => self.line.push(now(), event),
             Word::Told(told) => match self.orders.take(told) {
                 Changed::Nothing => {}
-                Changed::Ingests(ingests) => {
-                    if let Some(subscription) = self.subscription.get() {
-                        subscription.set_ingests(ingests);
-                    }
-                }
+                Changed::Ingests(ingests) => self.subscription.set_ingests(ingests),
                 Changed::Keys(keys) => updates.push(Update::Keys(keys)),
             },
         }
@@ -139,7 +135,7 @@ impl LineThread {
         let mut notice = Notice::of(&self.line, now.at, is_draining);
         notice.egress_bps = egress.measure(&total, now.at);
         notice.balancers_up = self.orders.balancers_up();
-        notice.links = self.subscription.get().map(Subscription::counters).unwrap_or_default();
+        notice.links = self.subscription.counters();
         if let Some(control) = &self.control {
             control.load(Load {
                 egress: BitRate(notice.egress_bps),

@@ -18,8 +18,8 @@ use percore::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use percore::{Inode, InodeStore, Listen, TlsSource};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -95,7 +95,7 @@ pub fn run(settings: Settings, node: Node) -> Result<(), EdgeError> {
 /// Something the settings name is not to be had.
 pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
     let own_keys = own_keys(&settings)?;
-    let mut store = match &settings.segment_store {
+    let store = match &settings.segment_store {
         None => InodeStore::memory(),
         Some(path) => InodeStore::directory(path)
             .map_err(|error| EdgeError::SegmentStore { path: path.clone(), error })?,
@@ -150,7 +150,7 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
         orders: Orders::new(own_ingests, own_keys),
         words,
         cores: cores.handle(),
-        subscription: Arc::new(OnceLock::from(subscription.clone())),
+        subscription: subscription.clone(),
         control: control.clone(),
         board,
         stop: node.stop.clone(),

@@ -1,13 +1,14 @@
 //! Serves one inode and one small answer by HTTP, without parsing more than it must: what the runtime costs.
 //!
 //! ```text
-//! cargo run --release -p percore --example serve -- 127.0.0.1:8089 [epoll] [tls] [send_zc|copy] [core N] [size BYTES]
+//! cargo run --release -p percore --example serve -- 127.0.0.1:8089 [epoll] [tls] [send_zc|copy] [cores N] [size BYTES] [dir DIR]
 //! ```
-//! Any path that begins with `/s` is answered with two kilobytes from memory, every other with the inode.
+//! Any path that begins with `/s` is answered with two kilobytes from memory; `/w` with the same, but only at the next
+//! even second, to all who wait at once (as a blocking playlist reload is); every other with the inode.
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use percore::rustls::pki_types::PrivatePkcs8KeyDer;
@@ -18,23 +19,44 @@ use percore::{
 struct Files {
     large: Arc<Inode>,
     small: Bytes,
+    waiting: Vec<ConnectionId>,
+    released: Option<(Instant, usize)>,
 }
 
 impl Service for Files {
-    type Message = ();
+    type Message = Instant;
     type State = ();
 
     fn received(&mut self, turn: &mut Turn<'_>, id: ConnectionId, (): &mut (), input: &[u8]) -> usize {
         let Some(end) = input.windows(4).position(|it| it == b"\r\n\r\n") else { return 0 };
         if input.starts_with(b"GET /s") {
             turn.send(id, self.small.clone());
+        } else if input.starts_with(b"GET /w") {
+            self.waiting.push(id);
         } else {
             turn.send(id, Body::whole(Arc::clone(&self.large)));
         }
         end + 4
     }
 
-    fn message(&mut self, _: &mut Turn<'_>, (): ()) {}
+    fn message(&mut self, turn: &mut Turn<'_>, told: Instant) {
+        if !self.waiting.is_empty() {
+            self.released = Some((told, self.waiting.len()));
+        }
+        for id in self.waiting.drain(..) {
+            turn.send(id, self.small.clone());
+        }
+    }
+
+    fn sent(&mut self, _: &mut Turn<'_>, _: ConnectionId, (): &mut ()) {
+        if let Some((told, left)) = &mut self.released {
+            *left -= 1;
+            if *left == 0 {
+                println!("the last who waited has its answer {:?} after the core was told", told.elapsed());
+                self.released = None;
+            }
+        }
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -63,13 +85,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     let head = |len| format!("HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nContent-Length: {len}\r\n\r\n");
     let large = Arc::new(store.write(head(size).as_bytes(), &body)?);
     let small = Bytes::from([head(2048).as_bytes(), &[b'#'; 2048]].concat());
-    let running = percore::start(config, move |_| Files { large: Arc::clone(&large), small: small.clone() })?;
+    let running = percore::start(config, move |_| Files {
+        large: Arc::clone(&large),
+        small: small.clone(),
+        waiting: Vec::new(),
+        released: None,
+    })?;
     println!("{:?} on {:?}", running.counters().driver, running.addresses());
-    loop {
-        std::thread::sleep(Duration::from_secs(5));
-        let counts = running.counters().total;
-        println!("{:?}", counts.each().filter(|(_, n)| *n > 0).collect::<Vec<_>>());
+    for second in 1.. {
+        std::thread::sleep(Duration::from_secs(1));
+        if second % 2 == 0 {
+            running.handle().tell_all(|_| Instant::now())?;
+        }
+        if second % 10 == 0 {
+            let counts = running.counters().total;
+            println!("{:?}", counts.each().filter(|(_, n)| *n > 0).collect::<Vec<_>>());
+        }
     }
+    Ok(())
 }
 
 fn certificate() -> Result<TlsSource, Box<dyn Error>> {

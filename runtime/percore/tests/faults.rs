@@ -166,8 +166,14 @@ fn nonsense_instead_of_tls_is_told_so_and_closed() {
 #[test]
 fn garbage_is_the_services_to_judge_and_harms_nobody() {
     on_each_driver(|config| {
-        let lit =
-            lines(Config { limits: Limits { header: Duration::from_millis(300), ..limits() }, ..config });
+        let lit = lines(Config {
+            limits: Limits {
+                header: Duration::from_millis(300),
+                linger: Duration::from_millis(300),
+                ..limits()
+            },
+            ..config
+        });
         let mut good = lit.connect();
         let mut endless = lit.connect();
         // A head without an end: read as far as the limit, then the time-out.

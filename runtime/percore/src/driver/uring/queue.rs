@@ -120,10 +120,10 @@ impl Queue {
             if pushed.is_ok() {
                 return;
             }
-            // Full: what is there goes now. The kernel may refuse that until we have taken completions.
-            if self.ring.submit().is_err() {
-                self.reap();
-            }
+            // Full: what is there goes now. Completions are taken meanwhile, so that they do not overflow; if they
+            // have, the kernel refuses to submit until they are taken.
+            let _ = self.ring.submit();
+            self.reap();
         }
     }
 

@@ -100,8 +100,6 @@ struct Connection {
     door: Conversation,
     demuxer: Demuxer,
     publication: Option<(BroadcastId, Claim)>,
-    /// Tags that said nothing we could use; the first is logged.
-    bad_tags: u64,
 }
 
 impl Connection {
@@ -110,7 +108,7 @@ impl Connection {
         // S1's bytes tell connections apart and protect nothing: zeros would do.
         let _ = getrandom::fill(&mut nonce);
         let door = Conversation::new(entrance.limits, nonce, Instant::now());
-        Self { entrance, from, door, demuxer: Demuxer::new(), publication: None, bad_tags: 0 }
+        Self { entrance, from, door, demuxer: Demuxer::new(), publication: None }
     }
 
     async fn run(mut self, mut socket: impl AsyncRead + AsyncWrite + Unpin) {
@@ -148,7 +146,8 @@ impl Connection {
         }
         self.demuxer.flush();
         self.place_units().await;
-        self.entrance.metrics.bad_tags.inc_by(self.bad_tags);
+        let dropped = self.demuxer.dropped();
+        self.entrance.metrics.bad_tags.inc_by(dropped.broken + dropped.unconfigured + dropped.pictureless);
     }
 
     /// Carries everything the door has out; false when it is over.
@@ -194,13 +193,11 @@ impl Connection {
 
     async fn tag(&mut self, tag: Tag) {
         if let Err(error) = self.demuxer.push(tag) {
-            if let FlvError::UnsupportedCodec { name, .. } = &error {
-                self.door.refuse(Refusal::unsupported_codec(name));
-            }
-            if self.bad_tags == 0 {
-                tracing::warn!(from = %self.from, "a tag is dropped: {error}");
-            }
-            self.bad_tags += 1;
+            // Damage is dropped inside; an error is something we cannot use, and the person at the encoder can mend.
+            self.door.refuse(match &error {
+                FlvError::UnsupportedCodec { name, .. } => Refusal::unsupported_codec(name),
+                error => Refusal::new("NetStream.Publish.Rejected", error.to_string()),
+            });
         }
         self.place_units().await;
     }

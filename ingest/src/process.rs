@@ -76,7 +76,7 @@ impl Process {
     ) -> std::io::Result<Self> {
         let mut command = Command::new(&program.path);
         command
-            .arg(format!("--memory={}", program.memory_bytes))
+            .args(["--memory-limit".to_string(), (program.memory_bytes >> 20).to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -49,6 +49,9 @@ fn transcode() -> PathBuf {
 
 impl Stage {
     pub fn set(change: impl FnOnce(&mut Settings)) -> Self {
+        let say =
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "ingest=info".into());
+        let _ = tracing_subscriber::fmt().with_env_filter(say).with_test_writer().try_init();
         let folder = tempfile::tempdir().unwrap();
         let certificates = folder.path().join("certs");
         node::certs::init(&certificates, &["localhost".into(), "127.0.0.1".into()]).unwrap();

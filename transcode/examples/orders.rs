@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut out = Vec::new();
     Order::Begin(begin).encode(&mut out)?;
-    for (stream, packet) in input.packets().filter_map(Result::ok) {
+    for (stream, packet) in input.packets() {
         let (track, base) = match stream.index() {
             at if at == video_at => (Track::Video, bases[0]),
             at if at == audio_at => (Track::Audio, bases[1]),

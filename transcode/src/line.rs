@@ -43,6 +43,9 @@ pub(crate) enum LineError {
 pub(crate) struct Line {
     grid: Grid,
     from: MediaSequence,
+    /// What the `Begin` said there is: a track that appears later needs another `Begin`.
+    has_video: bool,
+    has_audio: bool,
     source: Source,
     sound: SoundSource,
     cutter: Cutter<Arc<Picture>>,
@@ -94,6 +97,8 @@ impl Line {
         let mut line = Self {
             grid,
             from: begin.from,
+            has_video,
+            has_audio: begin.audio.is_some(),
             source: Source {
                 config: None,
                 rate,
@@ -118,7 +123,7 @@ impl Line {
         if let Some(config) = begin.audio {
             line.audio_config(&config);
         }
-        if let Some(config) = begin.video {
+        if let Some(config) = begin.video.filter(|_| has_video) {
             line.video_config(config)?;
             let has_said = line.source_shape().is_some_and(|shape| shape.frame_rate.is_some());
             line.source.scouted = (!has_said).then(Vec::new);
@@ -130,6 +135,10 @@ impl Line {
     pub(crate) fn push(&mut self, order: Order) -> Result<(), LineError> {
         match order {
             Order::Begin(_) => self.note("a second Begin was ignored: one process makes one broadcast"),
+            Order::VideoConfig(_) if !self.has_video => {
+                self.note("pictures appeared: they need another Begin")
+            }
+            Order::AudioConfig(_) if !self.has_audio => self.note("sound appeared: it needs another Begin"),
             Order::VideoConfig(config) => {
                 self.end_scouting()?;
                 self.video_config(config)?;
@@ -325,7 +334,11 @@ impl Line {
 
     fn begin_segment(&mut self, sequence: MediaSequence, start: MediaTime, is_repeat: bool) {
         self.seen = 0;
-        let level = self.sheds.iter().rfind(|(from, _)| *from <= sequence);
+        // Those in force before the one that is now are never asked for again.
+        while self.sheds.get(1).is_some_and(|(from, _)| *from <= sequence) {
+            self.sheds.remove(0);
+        }
+        let level = self.sheds.first().filter(|(from, _)| *from <= sequence);
         self.level = level.map_or(Shed::None, |(_, level)| *level);
         let end = self.grid.end_of(sequence);
         let making = match &mut self.copier {

@@ -1,5 +1,7 @@
 //! The same units make the same bytes: joined late, started again, killed at any moment.
 
+#![allow(clippy::unwrap_used, reason = "what cannot be is a failure of the test")]
+
 mod support;
 
 use ladder::{Order, Report, ReportReader};

@@ -1,6 +1,11 @@
 //! A source made by the pattern encoder, and the process under test with its pipes.
 
-#![allow(dead_code, unreachable_pub, reason = "each scenario uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a test's ground: each scenario uses its own part, and what cannot be is a failure"
+)]
 
 use bytes::Bytes;
 use ladder::{
@@ -81,7 +86,8 @@ pub fn source(begin: &PatternBegin, seconds: u64) -> Source {
                 let from = picture * rate * 1000 / u64::from(begin.frame_rate.0);
                 let until = (picture + 1) * rate * 1000 / u64::from(begin.frame_rate.0);
                 let tone = (from..until).flat_map(|sample| {
-                    let value = ((sample as f64 * 440.0 * 6.283 / rate as f64).sin() * 8000.0) as i16;
+                    let value =
+                        ((sample as f64 * 440.0 * std::f64::consts::TAU / rate as f64).sin() * 8000.0) as i16;
                     std::iter::repeat_n(value.to_le_bytes(), usize::from(begin.channels)).flatten()
                 });
                 let samples = tone.collect::<Vec<u8>>().into();

@@ -186,8 +186,8 @@ mod tests {
     #[test]
     fn a_mistake_says_what_was_allowed() {
         for (text, part) in [
-            ("cors = 'example.org'", "`https://example.org`"),
-            ("public_url = 'live.example.org'", "`https://host[:port]`"),
+            ("cors = 'example.org'", "https://example.org"),
+            ("public_url = 'live.example.org'", "https://host[:port]"),
             ("probe = '2 min'", "from 0 to 60000"),
             ("[tickets]\nlifetime = '1 s'", "from 60 to 604800"),
             ("ingests = ['127.0.0.11']", "host:port"),

@@ -113,13 +113,21 @@ impl Answer {
     }
 }
 
+/// Takes gzip, and takes it off.
 fn ask(mut stream: impl Read + Write, method: &str, target: &str) -> Answer {
-    write!(stream, "{method} {target} HTTP/1.1\r\nHost: lb\r\nConnection: close\r\n\r\n").unwrap();
+    let fields = "Host: lb\r\nConnection: close\r\nAccept-Encoding: gzip\r\n";
+    write!(stream, "{method} {target} HTTP/1.1\r\n{fields}\r\n").unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
-    let text = String::from_utf8(bytes).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    Answer { head: head.into(), body: body.into() }
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+    let (mut body, sent) = (String::new(), &bytes[end + 4..]);
+    if head.contains("\r\nContent-Encoding: gzip\r\n") {
+        flate2::read::GzDecoder::new(sent).read_to_string(&mut body).unwrap();
+    } else {
+        body.push_str(std::str::from_utf8(sent).unwrap());
+    }
+    Answer { head, body }
 }
 
 /// A control link, and a listener that answers the probe until it is told not to.
@@ -243,6 +251,29 @@ fn black_hole(to: SocketAddr) -> (SocketAddr, Arc<AtomicBool>) {
     (address, swallows)
 }
 
+/// What the checker says of a multivariant playlist, as far as it must be kept.
+fn broken_rules(answer: &Answer) -> Vec<String> {
+    let mut lint =
+        hls::lint::Lint::new("http://lb/live/tide/index.m3u8", hls::lint::Watch { watch_ms: 1000 });
+    let want = lint.next().unwrap();
+    let fields = answer.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    lint.push(hls::lint::Fetched {
+        want: want.id,
+        sent_ms: 0,
+        at_ms: 1,
+        outcome: hls::lint::Outcome::Answered {
+            status: answer.status(),
+            headers: fields.map(|(name, value)| (name.into(), value.into())).collect(),
+            text: answer.body.clone().into(),
+            media: None,
+        },
+    });
+    // It went on to the media playlists: the multivariant playlist was understood.
+    assert!(lint.next().is_some());
+    let broken = lint.findings().iter().filter(|found| found.level == hls::rules::Level::Must);
+    broken.map(|found| found.to_string()).collect()
+}
+
 #[test]
 fn viewers_get_edges_and_an_edge_that_is_killed_gets_nobody_within_a_second() {
     for driver in ["auto", "epoll"] {
@@ -255,6 +286,7 @@ fn viewers_get_edges_and_an_edge_that_is_killed_gets_nobody_within_a_second() {
         let playlist =
             hls::MultivariantPlaylist::parse(answer.body.as_bytes()).expect("a strict reader takes it");
         assert_eq!(playlist.render(), answer.body);
+        assert_eq!(broken_rules(&answer), [""; 0]);
         let pathways: Vec<_> =
             playlist.variant_streams.iter().map(|variant| variant.pathway_id.clone().unwrap()).collect();
         assert!(pathways[0] == pathways[1] && pathways[1] != pathways[2] && pathways.len() == 6);

@@ -20,8 +20,6 @@ pub(crate) struct Fetched {
     /// Names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// Where it was at last, after redirects.
-    pub(crate) url: String,
 }
 
 /// Asks servers; keeps connections open between asks.
@@ -33,24 +31,26 @@ pub(crate) struct Fetcher {
 impl Fetcher {
     /// Gives up on an ask after `limit`.
     pub(crate) fn new(limit: Duration) -> Self {
-        Self::trusting(limit, Vec::new())
+        Self::trusting(limit, Vec::new(), 5)
     }
 
-    /// The same, trusting this machine's CAs and those in `file`.
-    pub(crate) fn with_ca(limit: Duration, file: Option<&Path>) -> Result<Self, String> {
+    /// The same, trusting this machine's CAs and those in `file`; redirects are handed over, not followed.
+    pub(crate) fn for_checking(limit: Duration, file: Option<&Path>) -> Result<Self, String> {
         let mut roots = read_pem(Path::new(MACHINE_CAS)).unwrap_or_default();
         if let Some(file) = file {
             roots.extend(read_pem(file)?);
         }
-        Ok(Self::trusting(limit, roots))
+        Ok(Self::trusting(limit, roots, 0))
     }
 
-    fn trusting(limit: Duration, roots: Vec<Certificate<'static>>) -> Self {
+    fn trusting(limit: Duration, roots: Vec<Certificate<'static>>, redirects: u32) -> Self {
         node::certs::install_provider();
         let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots)).build();
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(limit))
             .http_status_as_error(false)
+            .max_redirects(redirects)
+            .max_redirects_will_error(false)
             // A proxy of the environment is for the world outside, not for a cluster's own nodes.
             .proxy(None)
             .tls_config(tls)
@@ -69,7 +69,6 @@ impl Fetcher {
 }
 
 fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>, url: &str) -> Result<Fetched, String> {
-    use ureq::ResponseExt;
     let mut answer = answer.map_err(|error| format!("{url}: {error}"))?;
     let headers = answer
         .headers()
@@ -78,9 +77,9 @@ fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>, url: &str
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         })
         .collect();
-    let (status, at) = (answer.status().as_u16(), answer.get_uri().to_string());
+    let status = answer.status().as_u16();
     let body = answer.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec();
-    Ok(Fetched { status, headers, body: body.map_err(|error| format!("{url}: {error}"))?, url: at })
+    Ok(Fetched { status, headers, body: body.map_err(|error| format!("{url}: {error}"))? })
 }
 
 fn read_pem(path: &Path) -> Result<Vec<Certificate<'static>>, String> {

@@ -22,9 +22,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // A pipe that is closed early (`mascaret status | head`) ends us quietly, as it ends every other program.
-    // SAFETY: before any thread; SIG_DFL is a valid disposition.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     match cli::Cli::parse().command {
         cli::Command::Edge(role) => roles::edge(&role),
         cli::Command::Ingest(ingest) => match ingest.command {
@@ -39,6 +36,13 @@ fn main() -> ExitCode {
         cli::Command::Lint(lint) => lint::run(&lint),
         cli::Command::Certs(cli::CertsCommand::Init(init)) => certs::init(&init),
     }
+}
+
+/// From here on a reader that has gone (`mascaret check … | head`) ends us quietly, as it ends other programs.
+/// Only for what writes nowhere but to stdout any more: a role must survive every broken connection.
+fn end_with_our_reader() {
+    // SAFETY: SIG_DFL is a valid disposition, and nothing else of this program sets one for SIGPIPE.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
 /// Done.

@@ -47,6 +47,6 @@ impl Cluster {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let egress =
             latest["edges"].as_array().into_iter().flatten().filter_map(|edge| edge["egress_bits"].as_f64());
-        (latest["viewers"].as_u64().unwrap_or(0), egress.sum::<f64>() / 1e6)
+        (latest["viewers"].as_u64().unwrap_or(0), egress.fold(0.0, |sum, bits| sum + bits) / 1e6)
     }
 }

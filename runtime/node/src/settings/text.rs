@@ -66,8 +66,40 @@ impl Text {
             };
             let end = part.text.len();
             let local = (span.start - part.start).min(end)..span.end.saturating_sub(part.start).min(end);
-            (NamedSource::new(name, part.text.clone()), local)
+            (NamedSource::new(name, without_secrets(&part.text)), local)
         });
         Mistake { place: self.place(span.start), problem, allowed, meant, source }
+    }
+}
+
+/// The text as it may be shown in a log: what is set at a key whose name says that it is secret is starred out,
+/// byte for byte, so that spans stay right.
+fn without_secrets(text: &str) -> String {
+    let is_secret = |line: &str| {
+        let key = line.split('=').next().unwrap_or_default().to_ascii_lowercase();
+        line.contains('=') && ["key", "secret", "password", "token"].iter().any(|word| key.contains(word))
+    };
+    let shown = |line: &str| match line.find('=') {
+        Some(at) if is_secret(line) => {
+            let stars = line[at + 1..]
+                .chars()
+                .map(|c| if c.is_whitespace() { c.to_string() } else { "*".repeat(c.len_utf8()) });
+            format!("{}{}", &line[..=at], stars.collect::<String>())
+        }
+        _ => line.to_owned(),
+    };
+    text.split_inclusive('\n').map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_secret_is_starred_out_and_nothing_moves() {
+        let text = "id = 'a'\n[[publishers]]\nkey = 'hünter2'  # x\nidle = 5\n";
+        let shown = without_secrets(text);
+        assert_eq!(shown.len(), text.len());
+        assert_eq!(shown, "id = 'a'\n[[publishers]]\nkey = **********  * *\nidle = 5\n");
     }
 }

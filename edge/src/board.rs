@@ -107,7 +107,7 @@ impl Notice {
             .collect();
         json!({
             "state": state, "why": self.why, "newest_segment_age_ms": self.age_ms,
-            "egress_mbps": self.egress_bps as f64 / 1e6, "broadcasts": broadcasts, "ingests": self.ingests,
+            "egress_bits": self.egress_bps, "broadcasts": broadcasts, "ingests": self.ingests,
             "balancers_up": self.balancers_up, "bytes_held": self.bytes_held,
         })
     }

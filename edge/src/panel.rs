@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 /// Everything that is counted, read when somebody asks.
 pub(crate) struct Sources {
+    pub(crate) id: String,
     pub(crate) board: Arc<Board>,
     pub(crate) cores: Arc<[Arc<CoreRequests>]>,
     pub(crate) snapshot: Box<dyn Fn() -> Snapshot + Send + Sync>,
@@ -49,6 +50,7 @@ impl Sources {
         let status = move || {
             let mut value = sources.board.read().to_json();
             let snapshot = (sources.snapshot)();
+            value["id"] = sources.id.as_str().into();
             value["viewers"] = snapshot.total.open.into();
             value["driver"] = snapshot.driver.name.into();
             value["driver_why"] = snapshot.driver.why.into();

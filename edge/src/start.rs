@@ -106,8 +106,13 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
     let board = Arc::new(Board::default());
     let handle = cores.handle();
     node.operator.open(
-        Sources { board: Arc::clone(&board), cores: counts, snapshot: Box::new(move || handle.counters()) }
-            .panel(),
+        Sources {
+            id: settings.id.to_string(),
+            board: Arc::clone(&board),
+            cores: counts,
+            snapshot: Box::new(move || handle.counters()),
+        }
+        .panel(),
     );
 
     let (tell, words) = crossbeam_channel::bounded(WORDS);

@@ -3,15 +3,17 @@
 use crate::directives::Reload;
 use crate::page::{Form, Kept, segment_etag, segment_out_of_range, segment_unchanged};
 use crate::place::{Place, What};
+use crate::refused::{Fixed, Refused};
+use crate::tickets::{Door, admit};
 use crate::waiting::{Waiter, Waiting};
-use crate::{Access, Answer, Kind, Page, Reply, Segment, Stored, Update, segment_head};
-use http::{Cors, HttpDate, Method, Request, Stamped, Status};
+use crate::{Access, Answer, Kind, Page, Reply, Segment, Stored, TicketCounts, Update, segment_head};
+use http::{Cors, HttpDate, Method, Request, Status};
 use media::{BroadcastId, MediaSequence, RenditionId};
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use ticket::{BroadcastHash, EdgeNumber, Keys, Refusal, Token};
+use ticket::{BroadcastHash, EdgeNumber, Keys};
 
 /// Reloads one core holds at once: as many as connections a core is ordinarily given. One more is answered 503,
 /// Retry-After 1.
@@ -52,19 +54,6 @@ pub struct Delivery<B, W> {
     fixed: Fixed,
     date: HttpDate,
     tickets: TicketCounts,
-}
-
-/// What tickets came with, since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TicketCounts {
-    /// Valid, and for this edge or for none.
-    pub home: u64,
-    /// Valid, and for another edge: its viewers were moved here or moved themselves.
-    pub away: u64,
-    /// Let through unchecked or out of date, to a public broadcast.
-    pub unchecked: u64,
-    /// Refused.
-    pub refused: u64,
 }
 
 #[derive(Debug)]
@@ -292,7 +281,8 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
         let place = Place::parse(request.path).ok_or(unknown)?;
         let (name, known) = self.broadcasts.get_key_value(place.broadcast).ok_or(unknown)?;
         let kind = place.what.kind();
-        admit(&mut self.tickets, self.keys.as_ref(), self.policy.edge, known, place.token, now.unix_secs)
+        let door = Door { access: known.access, hash: known.hash, edge: self.policy.edge };
+        admit(&mut self.tickets, self.keys.as_ref(), door, place.token, now.unix_secs)
             .map_err(|refused| (kind, refused))?;
         let not_found = (kind, Refused::NotFound);
         if let What::Segment { rendition, sequence } = place.what {
@@ -409,117 +399,9 @@ impl What<'_> {
     }
 }
 
-/// Whether this ticket, or none, opens this broadcast.
-///
-/// Availability first: a public broadcast is there for anybody under `/live/`, so an old ticket, or one sealed with
-/// keys that no balancer has told us yet, keeps nobody out. A broken seal does: it is not a viewer of ours.
-fn admit<B, W>(
-    counts: &mut TicketCounts,
-    keys: Option<&Keys>,
-    edge: Option<EdgeNumber>,
-    known: &Broadcast<B, W>,
-    token: Option<&str>,
-    unix_secs: u64,
-) -> Result<(), Refused> {
-    let is_public = known.access == Access::Public;
-    let opened = match (token, keys) {
-        (None, _) if is_public => return Ok(()),
-        (None, _) => Err(None),
-        (Some(token), keys) => Token::parse(token).map_err(Some).and_then(|token| match keys {
-            Some(keys) => keys.open(&token, unix_secs, known.hash).map_err(Some),
-            None => Err(None),
-        }),
-    };
-    match opened {
-        Ok(ticket) if ticket.edge.is_none() || edge.is_none() || ticket.edge == edge => counts.home += 1,
-        Ok(_) => counts.away += 1,
-        Err(None | Some(Refusal::Expired { .. } | Refusal::UnknownKey(_) | Refusal::UnknownVersion(_)))
-            if is_public =>
-        {
-            counts.unchecked += 1;
-        }
-        Err(_) => {
-            counts.refused += 1;
-            return Err(Refused::Forbidden);
-        }
-    }
-    Ok(())
-}
-
 fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
-    }
-}
-
-/// Why an ask is answered with a sentence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refused {
-    NotFound,
-    NotFed,
-    Leaving,
-    Forbidden,
-    BadDirective,
-    HeldTooLong,
-    TooManyWait,
-}
-
-/// The answers that are the same for everybody.
-#[derive(Debug)]
-struct Fixed {
-    options: Sentence,
-    /// In the order of [`Refused`].
-    refusals: [Sentence; 7],
-}
-
-#[derive(Debug)]
-struct Sentence(Stamped);
-
-impl Fixed {
-    fn new(cors: &Cors) -> Self {
-        let say = |status, fields: &[(&str, &str)], text| {
-            Sentence(Stamped::new(http::sentence(status, cors, fields, text)))
-        };
-        let allow = [
-            ("Allow", "GET, HEAD, OPTIONS"),
-            ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS"),
-            ("Access-Control-Allow-Headers", "Range, If-None-Match, If-Range"),
-            ("Access-Control-Max-Age", "86400"),
-        ];
-        let again = [("Retry-After", "1")];
-        Self {
-            options: say(Status::NO_CONTENT, &allow, ""),
-            refusals: [
-                say(Status::NOT_FOUND, &[], "nothing here by that name"),
-                // 404 and not 503: players leave for another edge at once (hls.js retries a 503 for 7 s).
-                say(
-                    Status::NOT_FOUND,
-                    &[],
-                    "nothing fresh of this broadcast reaches this edge now; ask another",
-                ),
-                say(Status::NOT_FOUND, &[], "this edge is about to stop; ask another"),
-                say(Status::FORBIDDEN, &[], "this ticket does not open this broadcast; load the page again"),
-                say(
-                    Status::BAD_REQUEST,
-                    &[],
-                    "a delivery directive (_HLS_msn, _HLS_part) is out of its bounds",
-                ),
-                say(Status::UNAVAILABLE, &again, "that segment did not come in time"),
-                say(Status::UNAVAILABLE, &again, "too many wait for a playlist here"),
-            ],
-        }
-    }
-
-    fn refusal(&mut self, why: Refused) -> &mut Sentence {
-        &mut self.refusals[why as usize]
-    }
-}
-
-impl Sentence {
-    fn reply<B>(&mut self, form: Form, kind: Kind, date: &HttpDate) -> Reply<B> {
-        let status = self.0.answer().status();
-        let bytes = self.0.at(date, form.connection, form.is_head);
-        Reply { status, kind, bytes, stored: None, keep_alive: form.keeps_alive() }
     }
 }

@@ -14,11 +14,14 @@ mod delivery;
 mod directives;
 mod page;
 mod place;
+mod refused;
 mod reply;
+mod tickets;
 mod update;
 mod waiting;
 
-pub use delivery::{Delivery, Moment, Policy, TicketCounts, WAITERS};
+pub use delivery::{Delivery, Moment, Policy, WAITERS};
 pub use page::{Page, picture, playlist, segment_head};
 pub use reply::{Answer, Kind, Reply, Stored};
+pub use tickets::TicketCounts;
 pub use update::{Access, Segment, Update};

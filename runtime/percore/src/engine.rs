@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Lives here: the loop, and what follows from each event. Does not live here: how sockets are waited for (`driver`),
-//! what is known of a connection (`connection`), how a body leaves (`flush`), or the service's calls (`desk`).
+//! what is known of a connection (`connection`), how a body leaves (`flush`), the service's calls (`desk`), or what
+//! happens because time has passed (`overdue`).
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -24,6 +25,8 @@ use crate::start::{Order, Seat};
 use crate::sys::tcp_info;
 use crate::wheel::Tick;
 
+mod overdue;
+
 /// Inbound bytes that one connection may have kept beyond [`crate::Limits::inbound_bytes`]: what the kernel had
 /// already handed over when we stopped reading (a ring completes 32 receives of 2 KB at once, and may have a second and
 /// a third such burst under way).
@@ -33,8 +36,6 @@ pub const INBOUND_OVERSHOOT: usize = 256 * 1024;
 const MESSAGES_PER_TURN: usize = 1024;
 /// After a failed accept (out of descriptors), how long until the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// In a drain: how long a connection that has asked nothing yet may take to ask. It was let in just before.
-const DRAIN_FIRST_ASK: Duration = Duration::from_secs(1);
 /// When the core ends: how long the driver may take to let go of the last socket.
 const DETACH_MAX: Duration = Duration::from_secs(1);
 
@@ -82,7 +83,10 @@ impl<S: Service, D: Driver> Engine<S, D> {
         match self.desk.orders.order() {
             Order::Go => false,
             Order::Stop => true,
-            Order::Drain(_) => self.drain_until.is_some() && self.desk.connections.occupied() == 0,
+            Order::Drain(_) => self.drain_until.is_some_and(|until| {
+                let is_closed = !self.driver.is_listening() || self.desk.tick >= until;
+                is_closed && self.desk.connections.occupied() == 0
+            }),
         }
     }
 
@@ -306,92 +310,6 @@ impl<S: Service, D: Driver> Engine<S, D> {
             };
             self.desk.told(message);
             self.settle();
-        }
-    }
-
-    fn look_at_deadlines(&mut self) {
-        let now = self.desk.tick;
-        while let Some((tick, ids)) = self.desk.wheel.expire(now) {
-            for id in ids {
-                if self.desk.is_due(id, tick) {
-                    self.overdue(id);
-                }
-            }
-        }
-        if self.accept_again.is_some_and(|it| it <= now) {
-            self.accept_again = None;
-            self.driver.resume_listening();
-        }
-        self.desk.expire_service();
-    }
-
-    /// A phase has lasted too long.
-    fn overdue(&mut self, id: ConnectionId) {
-        let Some(connection) = self.desk.connections.find_mut(id) else { return };
-        let counters = &self.desk.counters;
-        match connection.phase {
-            Phase::Handshaking => {
-                counters.cut_handshake.one();
-                self.close(id, Farewell::Reset);
-            }
-            Phase::Idle => {
-                counters.cut_idle.one();
-                self.say_goodbye(id);
-                self.close(id, Farewell::Close);
-            }
-            Phase::Head => self.desk.late(id),
-            Phase::Answering => {
-                counters.cut_unanswered.one();
-                self.close(id, Farewell::Reset);
-            }
-            Phase::Writing { since, acked } => self.judge(id, since, acked),
-            Phase::Lingering => self.close(id, Farewell::Close),
-        }
-    }
-
-    /// Has the reader taken enough since it was last judged?
-    fn judge(&mut self, id: ConnectionId, since: Tick, before: u64) {
-        let limits = &self.desk.limits;
-        let acked = self.driver.socket(id).and_then(tcp_info::bytes_acked).unwrap_or(before);
-        let wanted = limits.drain_rate_min as f64 * limits.drain_window.as_secs_f64();
-        if self.desk.tick >= since.after(limits.write) {
-            self.desk.counters.cut_overdue.one();
-            self.close(id, Farewell::Reset);
-        } else if (acked.saturating_sub(before) as f64) < wanted {
-            self.desk.counters.cut_slow.one();
-            self.close(id, Farewell::Reset);
-        } else {
-            let window = limits.drain_window;
-            self.desk.enter(id, Phase::Writing { since, acked }, window);
-        }
-    }
-
-    fn obey(&mut self) {
-        let Order::Drain(within) = self.desk.orders.order() else { return };
-        let Some(until) = self.drain_until else {
-            self.drain_until = Some(self.desk.tick.after(within));
-            self.driver.stop_listening();
-            self.desk.draining();
-            self.settle();
-            for id in self.desk.connections.ids() {
-                self.desk.connections.mark(id);
-                self.hurry(id);
-            }
-            return;
-        };
-        if self.desk.tick >= until {
-            for id in self.desk.connections.ids() {
-                self.desk.counters.cut_draining.one();
-                self.close(id, Farewell::Reset);
-            }
-        }
-    }
-
-    /// In a drain: a connection that has asked nothing yet may have its first request on the way, but not for long.
-    fn hurry(&mut self, id: ConnectionId) {
-        let Some(connection) = self.desk.connections.find(id) else { return };
-        if !connection.has_asked && matches!(connection.phase, Phase::Handshaking | Phase::Idle) {
-            self.desk.enter(id, connection.phase, DRAIN_FIRST_ASK);
         }
     }
 

@@ -214,6 +214,22 @@ fn a_drain_lets_answers_finish_and_accepts_nobody() {
 }
 
 #[test]
+fn a_drain_of_nobody_ends_at_once_and_whoever_came_just_before_is_answered() {
+    on_each_driver(|config| {
+        let lit = lines(config);
+        let mut last: Vec<_> = (0..50).map(|_| lit.connect()).collect();
+        let (handle, began) = (lit.running.handle(), Instant::now());
+        handle.drain(Duration::from_secs(10));
+        last.iter_mut().for_each(|it| ask(it, "echo just in time\n", "just in time\n"));
+        last.iter_mut().for_each(|it| assert_eq!(hear_all(it), b""));
+        drop(last);
+        lit.running.join().unwrap();
+        assert!(began.elapsed() < Duration::from_secs(5));
+        assert_eq!(handle.counters().total.accepted, 50);
+    });
+}
+
+#[test]
 fn a_drain_has_a_bound() {
     on_each_driver(|config| {
         let lit = lines_with(config, Inode::write(b"HEAD\n", &pattern(24 << 20)).unwrap());

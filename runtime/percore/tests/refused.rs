@@ -110,15 +110,15 @@ fn out_of_descriptors_accepting_waits_and_goes_on_later() {
         return;
     }
     on_each_driver(|config| {
+        let mut peers: Vec<_> = (0..60)
+            .map(|_| socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap())
+            .collect();
         let used = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
         let before = getrlimit(Resource::Nofile);
         // Before the start: a multishot accept keeps the limit of when it was armed.
         setrlimit(Resource::Nofile, Rlimit { current: Some(used + 40), ..before }).unwrap();
         let lit = lines(Config { cores: 1, ..config });
-        let mut peers = Vec::new();
-        while let Ok(peer) = std::net::TcpStream::connect(lit.plain) {
-            peers.push(peer);
-        }
+        peers.iter().for_each(|it| it.connect(&lit.plain.into()).unwrap());
         lit.until("accepting fails", |it| it.accept_failed > 0);
         assert!((it_open(&lit) as usize) < peers.len(), "some wait to be accepted");
         setrlimit(Resource::Nofile, before).unwrap();

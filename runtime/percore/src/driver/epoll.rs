@@ -13,7 +13,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFlags};
 use rustix::net::{RecvFlags, SocketFlags};
 
-use super::{Detached, Driver, Event, Farewell, How, Inbound, Sending, close, send_now};
+use super::{Detached, Driver, Event, Farewell, How, Inbound, LAST_ACCEPTS_MAX, Sending, close, send_now};
 use crate::service::{Body, ConnectionId};
 use crate::start::Orders;
 
@@ -89,6 +89,8 @@ impl Epoll {
             Ok(socket) => {
                 if left > 1 {
                     self.tasks.push_front(Task::Accept { listener, left: left - 1 });
+                } else if self.is_closing {
+                    self.listeners[listener] = None;
                 }
                 Some(Event::Accepted { listener, socket })
             }
@@ -102,6 +104,10 @@ impl Epoll {
             Err(rustix::io::Errno::CONNABORTED | rustix::io::Errno::INTR) => {
                 self.later.push_back(Task::Accept { listener, left });
                 None
+            }
+            Err(error) if self.is_closing => {
+                self.listeners[listener] = None;
+                Some(Event::AcceptFailed(error.into()))
             }
             Err(error) => {
                 // Level-triggered: it would be said again at once and for ever, so we do not listen for a while.
@@ -161,8 +167,12 @@ impl Driver for Epoll {
             let Some(socket) = self.listeners[listener].as_ref() else { continue };
             let _ = epoll::delete(&self.epoll, socket);
             // Who is through the handshake is ours; closing the queue would reset them.
-            self.tasks.push_back(Task::Accept { listener, left: usize::MAX });
+            self.later.push_back(Task::Accept { listener, left: LAST_ACCEPTS_MAX });
         }
+    }
+
+    fn is_listening(&self) -> bool {
+        self.listeners.iter().any(Option::is_some)
     }
 
     fn resume_listening(&mut self) {

@@ -19,6 +19,10 @@ use crate::start::Orders;
 pub(crate) mod epoll;
 pub(crate) mod uring;
 
+/// When a listener is closed: how many it may still have queued that are taken over. As many as a backlog holds by
+/// default; who comes faster than we accept should not keep the listener open.
+pub(crate) const LAST_ACCEPTS_MAX: usize = 4096;
+
 /// A way to wait for the kernel.
 pub(crate) trait Driver: Sized {
     /// Rings when this core is to look at its inbox and its orders.
@@ -29,6 +33,9 @@ pub(crate) trait Driver: Sized {
 
     /// Accepts no more on any socket. What the kernel has finished already still comes as events.
     fn stop_listening(&mut self);
+
+    /// Whether somebody may still be accepted.
+    fn is_listening(&self) -> bool;
 
     /// Accept has failed for want of something; try again now.
     fn resume_listening(&mut self);

@@ -5,7 +5,7 @@
 //! kernel could still write to.
 //!
 //! Lives here: which requests are in flight for which connection. Does not live here: the ring itself (`queue`), the
-//! memory it fills (`buffers`) and sends from (`sends`), where the unsafe code is.
+//! memory it fills (`buffers`) and sends from (`sends`), where the unsafe code is, or accepting (`listeners`).
 
 use std::io;
 use std::mem::ManuallyDrop;
@@ -18,10 +18,12 @@ use crate::service::{Body, ConnectionId};
 use crate::start::Orders;
 
 mod buffers;
+mod listeners;
 mod queue;
 mod sends;
 
 use buffers::Buffers;
+use listeners::Listeners;
 use queue::{Completion, Queue};
 use sends::Sends;
 
@@ -32,7 +34,7 @@ pub(crate) struct Uring {
     buffers: ManuallyDrop<Buffers>,
     sends: ManuallyDrop<Sends>,
     slots: Vec<Option<Slot>>,
-    listeners: Vec<Listener>,
+    listeners: Listeners,
     orders: Option<Arc<Orders>>,
     no_buffers: u64,
 }
@@ -85,13 +87,6 @@ enum Receiving {
     Stopping,
 }
 
-#[derive(Debug)]
-struct Listener {
-    socket: Option<OwnedFd>,
-    is_accepting: bool,
-    is_closing: bool,
-}
-
 /// Whether everything this driver needs works here: a ring, a ring of buffers, and a multishot receive.
 pub(crate) fn probe() -> io::Result<()> {
     // On a thread of its own, since a ring of this kind belongs to the thread that made it.
@@ -123,7 +118,7 @@ impl Uring {
             buffers: ManuallyDrop::new(buffers),
             sends: ManuallyDrop::default(),
             slots: Vec::new(),
-            listeners: Vec::new(),
+            listeners: Listeners::default(),
             orders: None,
             no_buffers: 0,
         })
@@ -259,52 +254,6 @@ impl Uring {
         Some(Event::Detached(id))
     }
 
-    fn accepted(&mut self, done: Completion) -> Option<Event> {
-        let index = done.key as u32 as usize;
-        let listener = self.listeners.get_mut(index)?;
-        if !done.has_more {
-            listener.is_accepting = false;
-        }
-        let errno = done.errno();
-        // SAFETY: only requests of kind `Accept` have such keys.
-        let event = match (errno, unsafe { done.into_socket() }) {
-            (_, Ok(socket)) => Some(Event::Accepted { listener: index, socket }),
-            (Some(libc::ECANCELED | libc::ECONNABORTED | libc::EINTR | libc::EAGAIN), _) => None,
-            // Out of descriptors or memory: armed again by `resume_listening`.
-            (_, Err(error)) => return Some(Event::AcceptFailed(error)),
-        };
-        if !listener.is_accepting && !listener.is_closing {
-            self.accept(index);
-        }
-        event
-    }
-
-    fn accept(&mut self, index: usize) {
-        let Some(listener) = self.listeners.get_mut(index) else { return };
-        if let Some(socket) = &listener.socket {
-            self.queue.accept(socket.as_fd(), other_key(Kind::Accept, index as u32));
-            listener.is_accepting = true;
-        }
-    }
-
-    /// Takes over what the kernel has queued on a listener that accepts no more, then closes it: closing the queue
-    /// would reset them.
-    fn accept_the_last(&mut self) -> Option<Event> {
-        use rustix::net::SocketFlags;
-        for (index, listener) in self.listeners.iter_mut().enumerate() {
-            if !listener.is_closing || listener.is_accepting {
-                continue;
-            }
-            let Some(socket) = &listener.socket else { continue };
-            if let Ok(socket) = rustix::net::accept_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
-            {
-                return Some(Event::Accepted { listener: index, socket });
-            }
-            listener.socket = None;
-        }
-        None
-    }
-
     fn rung(&mut self, done: &Completion) -> Option<Event> {
         if !done.has_more
             && done.errno() != Some(libc::ECANCELED)
@@ -325,28 +274,20 @@ impl Driver for Uring {
 
     fn listen(&mut self, listener: usize, socket: OwnedFd) -> io::Result<()> {
         debug_assert_eq!(listener, self.listeners.len(), "listeners come in order");
-        self.listeners.push(Listener { socket: Some(socket), is_accepting: false, is_closing: false });
-        self.accept(listener);
+        self.listeners.add(&mut self.queue, socket);
         Ok(())
     }
 
     fn stop_listening(&mut self) {
-        for index in 0..self.listeners.len() {
-            let listener = &mut self.listeners[index];
-            if !listener.is_closing && listener.is_accepting {
-                let which = other_key(Kind::Accept, index as u32);
-                self.queue.cancel(which, other_key(Kind::Sweep, 0));
-            }
-            listener.is_closing = true;
-        }
+        self.listeners.stop(&mut self.queue);
+    }
+
+    fn is_listening(&self) -> bool {
+        self.listeners.is_open()
     }
 
     fn resume_listening(&mut self) {
-        for index in 0..self.listeners.len() {
-            if !self.listeners[index].is_accepting && !self.listeners[index].is_closing {
-                self.accept(index);
-            }
-        }
+        self.listeners.resume(&mut self.queue);
     }
 
     fn attach(&mut self, id: ConnectionId, socket: OwnedFd) -> io::Result<()> {
@@ -442,16 +383,20 @@ impl Driver for Uring {
                 it if it == Kind::Receive as u8 => self.received(done),
                 it if it == Kind::Poll as u8 => self.polled(&done),
                 it if it == Kind::Send as u8 => self.sent(done),
-                it if it == Kind::Accept as u8 => self.accepted(done),
+                it if it == Kind::Accept as u8 => self.listeners.accepted(&mut self.queue, done),
                 it if it == Kind::Bell as u8 => self.rung(&done),
                 it if it == Kind::Cancel as u8 => self.cancelled(&done),
+                it if it == Kind::Sweep as u8 => {
+                    self.listeners.stop_again(&mut self.queue);
+                    None
+                }
                 _ => None,
             };
             if event.is_some() {
                 return event;
             }
         }
-        self.accept_the_last()
+        self.listeners.accept_the_last()
     }
 
     fn bytes(&self, inbound: &Inbound) -> &[u8] {

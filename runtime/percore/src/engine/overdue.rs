@@ -1,0 +1,105 @@
+//! What happens because time has passed, or because the core is ordered to come to an end.
+//!
+//! Lives here: what each phase that lasted too long leads to, whether a reader is too slow, and the drain. Does not
+//! live here: how long phases may last (`config`), or finding whose time is up (`wheel`).
+
+use std::time::Duration;
+
+use super::Engine;
+use crate::connection::Phase;
+use crate::driver::{Driver, Farewell};
+use crate::service::{ConnectionId, Service};
+use crate::start::Order;
+use crate::sys::tcp_info;
+use crate::wheel::Tick;
+
+/// In a drain: how long a connection that has asked nothing yet may take to ask. It was let in just before.
+const DRAIN_FIRST_ASK: Duration = Duration::from_secs(1);
+
+impl<S: Service, D: Driver> Engine<S, D> {
+    pub(super) fn look_at_deadlines(&mut self) {
+        let now = self.desk.tick;
+        while let Some((tick, ids)) = self.desk.wheel.expire(now) {
+            for id in ids {
+                if self.desk.is_due(id, tick) {
+                    self.overdue(id);
+                }
+            }
+        }
+        if self.accept_again.is_some_and(|it| it <= now) {
+            self.accept_again = None;
+            self.driver.resume_listening();
+        }
+        self.desk.expire_service();
+    }
+
+    /// A phase has lasted too long.
+    fn overdue(&mut self, id: ConnectionId) {
+        let Some(connection) = self.desk.connections.find_mut(id) else { return };
+        let counters = &self.desk.counters;
+        match connection.phase {
+            Phase::Handshaking => {
+                counters.cut_handshake.one();
+                self.close(id, Farewell::Reset);
+            }
+            Phase::Idle => {
+                counters.cut_idle.one();
+                self.say_goodbye(id);
+                self.close(id, Farewell::Close);
+            }
+            Phase::Head => self.desk.late(id),
+            Phase::Answering => {
+                counters.cut_unanswered.one();
+                self.close(id, Farewell::Reset);
+            }
+            Phase::Writing { since, acked } => self.judge(id, since, acked),
+            Phase::Lingering => self.close(id, Farewell::Close),
+        }
+    }
+
+    /// Has the reader taken enough since it was last judged?
+    fn judge(&mut self, id: ConnectionId, since: Tick, before: u64) {
+        let limits = &self.desk.limits;
+        let acked = self.driver.socket(id).and_then(tcp_info::bytes_acked).unwrap_or(before);
+        let wanted = limits.drain_rate_min as f64 * limits.drain_window.as_secs_f64();
+        if self.desk.tick >= since.after(limits.write) {
+            self.desk.counters.cut_overdue.one();
+            self.close(id, Farewell::Reset);
+        } else if (acked.saturating_sub(before) as f64) < wanted {
+            self.desk.counters.cut_slow.one();
+            self.close(id, Farewell::Reset);
+        } else {
+            let window = limits.drain_window;
+            self.desk.enter(id, Phase::Writing { since, acked }, window);
+        }
+    }
+
+    pub(super) fn obey(&mut self) {
+        let Order::Drain(within) = self.desk.orders.order() else { return };
+        let Some(until) = self.drain_until else {
+            self.drain_until = Some(self.desk.tick.after(within));
+            self.driver.stop_listening();
+            self.desk.draining();
+            self.settle();
+            for id in self.desk.connections.ids() {
+                self.desk.connections.mark(id);
+                self.hurry(id);
+            }
+            return;
+        };
+        if self.desk.tick >= until {
+            for id in self.desk.connections.ids() {
+                self.desk.counters.cut_draining.one();
+                self.close(id, Farewell::Reset);
+            }
+        }
+    }
+
+    /// In a drain: a connection that has asked nothing yet may have its first request on the way, but not for long.
+    pub(super) fn hurry(&mut self, id: ConnectionId) {
+        let Some(connection) = self.desk.connections.find(id) else { return };
+        if !connection.has_asked && matches!(connection.phase, Phase::Handshaking | Phase::Idle) {
+            self.desk.enter(id, connection.phase, DRAIN_FIRST_ASK);
+        }
+    }
+}

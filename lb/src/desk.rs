@@ -2,6 +2,7 @@
 
 use crate::entry::{self, Way};
 use crate::metrics::Counts;
+use crate::pack::Packer;
 use crate::pages::Pages;
 use crate::pathway::Pathway;
 use crate::told::Told;
@@ -34,6 +35,7 @@ pub(crate) struct Desk {
     balancer: String,
     cors: Cors,
     pages: Pages,
+    packer: Packer,
     stock: Stock,
     broadcasts: List,
     cluster: List,
@@ -113,6 +115,7 @@ impl Desk {
             forced_tls: settings.public_url.as_ref().map(|url| url.0.is_tls()),
             balancer: settings.id.to_string(),
             pages: Pages::new(&cors),
+            packer: Packer::new(),
             stock: Stock::new(&cors),
             broadcasts: List::default(),
             cluster: List::default(),
@@ -273,8 +276,9 @@ impl Desk {
                 .filter(|edge| fit(*edge))
                 .filter_map(|(id, _)| self.pathways.get(id).map(|pathway| (id, pathway)))
                 .collect();
-            entry::playlist(broadcast.facts(), without_top, &way, &fleet)
-                .map(|playlist| entry::answer(&playlist, accepts_gzip, &self.cors))
+            entry::playlist(broadcast.facts(), without_top, &way, &fleet).map(|playlist| {
+                entry::answer(&playlist, accepts_gzip.then_some(&mut self.packer), &self.cors)
+            })
         };
         let counts = &self.counts;
         if redirects {

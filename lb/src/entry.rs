@@ -1,12 +1,11 @@
 //! What a viewer with an edge is told: the multivariant playlist, or where to go.
 
+use crate::pack::Packer;
 use crate::pathway::Pathway;
-use flate2::{Compression, write::GzEncoder};
 use hls::{MultivariantPlaylist, SessionData};
 use http::{Cors, Head, Prerendered, Status};
 use media::StreamFacts;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use ticket::{EdgeId, Token};
 
 /// DATA-ID of the list of edges for loaders that ask a second edge when the first is slow. The value is
@@ -69,16 +68,16 @@ pub(crate) fn playlist(
     Some(playlist.render())
 }
 
-/// 200 with a playlist that is for this viewer alone.
-pub(crate) fn answer(playlist: &str, accepts_gzip: bool, cors: &Cors) -> Prerendered {
+/// 200 with a playlist that is for this viewer alone; packed where there is a packer.
+pub(crate) fn answer(playlist: &str, packer: Option<&mut Packer>, cors: &Cors) -> Prerendered {
     let head = Head::new(Status::OK).cache_control("no-store").field("Vary", "Accept-Encoding").cors(cors);
-    if accepts_gzip && let Some(packed) = packed(playlist.as_bytes()) {
-        return head
+    match packer.and_then(|packer| packer.pack(playlist.as_bytes())) {
+        Some(packed) => head
             .content(hls::MEDIA_TYPE, packed.len() as u64)
             .field("Content-Encoding", "gzip")
-            .with_body(&packed);
+            .with_body(&packed),
+        None => head.content(hls::MEDIA_TYPE, playlist.len() as u64).with_body(playlist.as_bytes()),
     }
-    head.content(hls::MEDIA_TYPE, playlist.len() as u64).with_body(playlist.as_bytes())
 }
 
 /// 307 to the assigned edge's own multivariant playlist.
@@ -94,11 +93,4 @@ pub(crate) fn redirect(broadcast: &str, way: &Way<'_>, cors: &Cors) -> Option<Pr
             .field("Content-Length", 0)
             .alone(),
     )
-}
-
-/// Quick, not small: it is packed for one viewer and sent once.
-fn packed(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(1024), Compression::fast());
-    encoder.write_all(bytes).ok()?;
-    encoder.finish().ok()
 }

@@ -20,6 +20,7 @@ mod entry;
 mod hub;
 mod keys;
 mod metrics;
+mod pack;
 mod pages;
 mod pathway;
 mod probe;

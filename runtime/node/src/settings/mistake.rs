@@ -185,12 +185,18 @@ pub(super) fn reword(message: &str, also_known: &[&str]) -> (String, Option<Stri
         return (problem, Some(plain(expected)), None);
     }
     let told = |problem: &str, allowed: &str| (problem.to_owned(), Some(allowed.replace('`', "")), None);
-    if let Some((problem, allowed)) = message.split_once("; allowed is ").or_else(|| message.split_once("; allowed: "))
+    if let Some((problem, allowed)) =
+        message.split_once("; allowed is ").or_else(|| message.split_once("; allowed: "))
     {
         return told(problem, allowed);
     }
     if let Some((problem, rest)) = message.split_once("; ")
         && let Some((allowed, _)) = rest.split_once(" are allowed").or_else(|| rest.split_once(" is allowed"))
+    {
+        return told(problem, allowed);
+    }
+    if let Some((first, _)) = message.split_once(" are allowed")
+        && let Some((problem, allowed)) = first.split_once(": ")
     {
         return told(problem, allowed);
     }
@@ -269,7 +275,8 @@ mod tests {
 
     #[test]
     fn what_a_type_says_of_itself_is_taken_apart() {
-        let (problem, allowed, _) = reword("the broadcast has ' ' at byte 4; letters, digits and '-' are allowed", &[]);
+        let (problem, allowed, _) =
+            reword("the broadcast has ' ' at byte 4; letters, digits and '-' are allowed", &[]);
         assert_eq!(problem, "the broadcast has ' ' at byte 4");
         assert_eq!(allowed.as_deref(), Some("letters, digits and '-'"));
         let (problem, allowed, _) = reword("\"x\" is no URL; allowed is `http://host`", &[]);

@@ -135,6 +135,8 @@ impl Assembly {
             Report::Rung(rendition) => self.shape(rendition),
             Report::Refused { rung, why } => {
                 self.notes.push_back(format!("rung {rung} is not made: {why}"));
+                // What the edges have of it will never be whole.
+                self.skip_open(&rung);
                 self.rungs.retain(|known| known.id != rung);
                 self.tell();
             }
@@ -273,14 +275,13 @@ impl Assembly {
 
     fn end_unfinished(&mut self) {
         let ids: Vec<_> = self.rungs.iter().map(|rung| rung.id.clone()).collect();
-        for id in ids {
-            let open: Vec<_> = self
-                .rung(&id)
-                .map(|rung| rung.open.iter().map(|(s, o)| (*s, o.start)).collect())
-                .unwrap_or_default();
-            for (sequence, start) in open {
-                self.skip(&id, sequence, start, self.grid.segment());
-            }
+        ids.iter().for_each(|id| self.skip_open(id));
+    }
+
+    fn skip_open(&mut self, id: &RenditionId) {
+        let open = self.rung(id).into_iter().flat_map(|rung| &rung.open);
+        for (sequence, start) in open.map(|(sequence, open)| (*sequence, open.start)).collect::<Vec<_>>() {
+            self.skip(id, sequence, start, self.grid.segment());
         }
     }
 

@@ -8,7 +8,8 @@ use std::process::Command;
 fn only_transcode_depends_on_ffmpeg() {
     let house = MetadataCommand::new().no_deps().exec().expect("cargo metadata runs in this workspace");
     for package in &house.packages {
-        let links = package.dependencies.iter().any(|d| d.name.starts_with("ffmpeg") || d.name == "transcode");
+        let links =
+            package.dependencies.iter().any(|d| d.name.starts_with("ffmpeg") || d.name == "transcode");
         assert_eq!(links, package.name.as_str() == "transcode", "{} and FFmpeg", package.name);
     }
 }

@@ -19,7 +19,9 @@ fn faults(house: &Metadata) -> Vec<String> {
             continue;
         };
         for dependency in &package.dependencies {
-            let Some(below) = house.packages.iter().find(|other| *other.name == dependency.name) else { continue };
+            let Some(below) = house.packages.iter().find(|other| *other.name == dependency.name) else {
+                continue;
+            };
             match floor(below) {
                 Some(their) if their < own => {}
                 their => faults.push(format!(
@@ -54,12 +56,24 @@ fn serde_json_floor(floor: u64) -> serde_json::Value {
 #[test]
 fn what_is_below_the_line_names_no_runtime() {
     const ABOVE: [&str; 12] = [
-        "tokio", "axum", "io-uring", "libc", "rustix", "socket2", "mio", "ureq", "rustls", "tokio-rustls", "getrandom",
+        "tokio",
+        "axum",
+        "io-uring",
+        "libc",
+        "rustix",
+        "socket2",
+        "mio",
+        "ureq",
+        "rustls",
+        "tokio-rustls",
+        "getrandom",
         "ffmpeg-next",
     ];
     for package in &house().packages {
         if floor(package).is_some_and(|floor| floor <= 3) {
-            for dependency in package.dependencies.iter().filter(|d| d.kind == cargo_metadata::DependencyKind::Normal) {
+            for dependency in
+                package.dependencies.iter().filter(|d| d.kind == cargo_metadata::DependencyKind::Normal)
+            {
                 assert!(
                     !ABOVE.contains(&dependency.name.as_str()),
                     "{} is below the line and depends on {}: rooms are sans-IO",

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use media::{AudioConfig, VideoConfig};
 
 /// NAL unit types (ITU-T H.264, table 7-1).
-const IDR: u8 = 5;
+const CLEAN_START: u8 = 5;
 const SEI: u8 = 6;
 const SPS: u8 = 7;
 const PPS: u8 = 8;
@@ -22,7 +22,7 @@ const START_CODE: [u8; 4] = [0, 0, 0, 1];
 pub(crate) struct AnnexB {
     pub(crate) bytes: Bytes,
     /// It has a slice of an IDR picture: nothing after it looks back past it.
-    pub(crate) is_idr: bool,
+    pub(crate) is_clean_start: bool,
 }
 
 /// Turns a source's unit into Annex B. In front of a sync unit go the record's parameter sets, unless it brings its own.
@@ -31,12 +31,12 @@ pub(crate) struct AnnexB {
 pub(crate) fn annex_b(config: &VideoConfig, payload: &[u8], is_sync: bool) -> Option<AnnexB> {
     let nals: Vec<&[u8]> = nals(payload, config.nal_length_bytes()).collect();
     let has = |kind: u8| nals.iter().any(|nal| nal[0] & 31 == kind);
-    let is_idr = has(IDR);
-    if !is_idr && !has(1) && !has(2) {
+    let is_clean_start = has(CLEAN_START);
+    if !is_clean_start && !has(1) && !has(2) {
         return None;
     }
     let mut bytes = BytesMut::with_capacity(payload.len() + 128);
-    if (is_sync || is_idr) && !(has(SPS) && has(PPS)) {
+    if (is_sync || is_clean_start) && !(has(SPS) && has(PPS)) {
         for set in parameter_sets(config) {
             bytes.put_slice(&START_CODE);
             bytes.put_slice(&set);
@@ -48,7 +48,7 @@ pub(crate) fn annex_b(config: &VideoConfig, payload: &[u8], is_sync: bool) -> Op
             bytes.put_slice(nal);
         }
     }
-    Some(AnnexB { bytes: bytes.freeze(), is_idr })
+    Some(AnnexB { bytes: bytes.freeze(), is_clean_start })
 }
 
 /// The NAL units of a length-prefixed payload, as far as its lengths add up.
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_sync_unit_gets_its_parameter_sets_in_front() {
         let unit = annex_b(&config(), &[0, 0, 0, 2, 9, 0xf0, 0, 0, 0, 2, 0x65, 1], true).unwrap();
-        assert!(unit.is_idr);
+        assert!(unit.is_clean_start);
         let kinds: Vec<u8> = annex_b_nals(&unit.bytes).map(|nal| nal[0] & 31).collect();
         assert_eq!(kinds, [7, 8, 5]);
     }

@@ -25,7 +25,7 @@ const MAX_MISSES: u32 = 3;
 pub(crate) struct SourceUnit {
     pub(crate) decode: MediaTime,
     pub(crate) presentation: MediaTime,
-    pub(crate) is_idr: bool,
+    pub(crate) is_clean_start: bool,
     pub(crate) bytes: Bytes,
 }
 
@@ -92,7 +92,8 @@ impl Copier {
         end: MediaTime,
         is_repeat: bool,
     ) -> Making {
-        let first = self.held.iter().position(|unit| unit.is_idr && unit.presentation == start && !is_repeat);
+        let first =
+            self.held.iter().position(|unit| unit.is_clean_start && unit.presentation == start && !is_repeat);
         let was_waiting = matches!(self.state, State::Waiting);
         if let Some(first) = first {
             self.held.drain(..first);
@@ -144,7 +145,7 @@ impl Copier {
             }
             State::Encoding { end } => {
                 // Only an IDR picture past the boundary may begin a copy.
-                let first = self.held.iter().position(|unit| unit.is_idr && unit.presentation >= end);
+                let first = self.held.iter().position(|unit| unit.is_clean_start && unit.presentation >= end);
                 self.held.drain(..first.unwrap_or(self.held.len()));
             }
         }
@@ -156,11 +157,11 @@ mod tests {
     use super::*;
 
     /// Boundaries each 10 ticks.
-    fn unit(decode: u64, presentation: u64, is_idr: bool) -> SourceUnit {
+    fn unit(decode: u64, presentation: u64, is_clean_start: bool) -> SourceUnit {
         SourceUnit {
             decode: MediaTime::from_ticks(decode),
             presentation: MediaTime::from_ticks(presentation),
-            is_idr,
+            is_clean_start,
             bytes: Bytes::new(),
         }
     }
@@ -177,10 +178,10 @@ mod tests {
     #[test]
     fn a_sync_unit_on_the_boundary_begins_a_copied_segment() {
         let mut copier = Copier::new();
-        for (decode, shown, is_idr) in
+        for (decode, shown, is_clean_start) in
             [(0, 0, true), (2, 6, false), (4, 3, false), (9, 10, true), (11, 12, false)]
         {
-            copier.push(unit(decode, shown, is_idr));
+            copier.push(unit(decode, shown, is_clean_start));
         }
         assert_eq!(cut(&mut copier, 0, 0), Making::Copied);
         assert_eq!(pulled(&mut copier), [(0, 0), (0, 6), (0, 3)]);

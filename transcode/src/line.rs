@@ -273,7 +273,7 @@ impl Line {
         if let Some(copier) = &mut self.copier {
             let (decode, presentation) = (unit.decode_time, unit.presentation_time);
             let bytes = annex_b.bytes.clone();
-            copier.push(SourceUnit { decode, presentation, is_idr: annex_b.is_idr, bytes });
+            copier.push(SourceUnit { decode, presentation, is_clean_start: annex_b.is_clean_start, bytes });
         }
         self.carry_copied();
         if let Some(decoder) = &mut self.source.decoder {

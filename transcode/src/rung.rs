@@ -279,7 +279,7 @@ impl Stage {
             return Ok(());
         }
         let (presentation, decode) = (ticks(unit.presentation), ticks(unit.decode));
-        let unit = Coded { presentation, decode, is_sync: unit.is_idr, bytes: unit.bytes };
+        let unit = Coded { presentation, decode, is_sync: unit.is_clean_start, bytes: unit.bytes };
         self.segments.push(sequence, Track::Video, unit)
     }
 

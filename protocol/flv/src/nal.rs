@@ -13,7 +13,7 @@ pub(crate) enum Nals {
 
 const SLICE: u8 = 1;
 const PARTITIONS: std::ops::RangeInclusive<u8> = 2..=4;
-const SLICE_OF_IDR: u8 = 5;
+const SYNC_SLICE: u8 = 5;
 
 /// Walks the lengths; looks at one byte of each NAL unit.
 pub(crate) fn walk(mut payload: &[u8], length_bytes: usize) -> Nals {
@@ -26,7 +26,7 @@ pub(crate) fn walk(mut payload: &[u8], length_bytes: usize) -> Nals {
         match nal.first() {
             None | Some(0x80..) => return Nals::Broken,
             Some(header) => match header & 0x1f {
-                SLICE_OF_IDR => (has_picture, is_sync) = (true, true),
+                SYNC_SLICE => (has_picture, is_sync) = (true, true),
                 kind if kind == SLICE || PARTITIONS.contains(&kind) => has_picture = true,
                 _ => {}
             },
@@ -41,12 +41,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sync_unit_is_one_with_an_idr_slice_whatever_stands_before_it() {
+    fn a_sync_unit_has_a_slice_of_type_5_whatever_stands_before_it() {
         let sei = [0, 0, 0, 2, 6, 5];
-        let idr = [0, 0, 0, 1, 0x65];
+        let sync_slice = [0, 0, 0, 1, 0x65];
         let slice = [0, 0, 0, 1, 0x41];
         assert_eq!(walk(&[sei, [0, 0, 0, 2, 0x65, 1]].concat(), 4), Nals::Picture { is_sync: true });
-        assert_eq!(walk(&idr, 4), Nals::Picture { is_sync: true });
+        assert_eq!(walk(&sync_slice, 4), Nals::Picture { is_sync: true });
         assert_eq!(walk(&slice, 4), Nals::Picture { is_sync: false });
         assert_eq!(walk(&sei, 4), Nals::NoPicture);
         assert_eq!(walk(&[2, 0x65, 1], 1), Nals::Picture { is_sync: true });

@@ -280,6 +280,18 @@ mod tests {
     }
 
     #[test]
+    fn every_command_shows_examples() {
+        let mut waiting = vec![Cli::command()];
+        while let Some(command) = waiting.pop() {
+            let has_subcommands_only = command.is_subcommand_required_set();
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let is_small = ["help", "key", "certs"].contains(&command.get_name());
+            assert!(is_small || has_subcommands_only || help.contains("Examples:"), "{}", command.get_name());
+            waiting.extend(command.get_subcommands().cloned());
+        }
+    }
+
+    #[test]
     fn times_have_units() {
         assert_eq!(duration("40s"), Ok(Duration::from_secs(40)));
         assert_eq!(duration("1.5 m"), Ok(Duration::from_secs(90)));

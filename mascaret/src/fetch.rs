@@ -1,5 +1,6 @@
 //! Fetching by HTTP, for the commands that look at servers from outside.
 
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -61,6 +62,25 @@ impl Fetcher {
 
     pub(crate) fn get(&self, url: &str) -> Result<Fetched, String> {
         read(self.agent.get(url).call(), url)
+    }
+
+    /// Offers gzip and takes it off; the header that says so stays among the headers.
+    pub(crate) fn get_offering_gzip(&self, url: &str) -> Result<Fetched, String> {
+        let mut fetched = read(self.agent.get(url).header("accept-encoding", "gzip").call(), url)?;
+        let is_gzip = |(name, value): &(String, String)| {
+            name == "content-encoding" && value.eq_ignore_ascii_case("gzip")
+        };
+        if fetched.headers.iter().any(is_gzip) {
+            let mut plain = Vec::new();
+            let decoder = flate2::read::MultiGzDecoder::new(fetched.body.as_slice());
+            // What a few hundred bytes may unfold to is bounded like what comes unfolded.
+            decoder
+                .take(BODY_BYTES_MAX)
+                .read_to_end(&mut plain)
+                .map_err(|error| format!("{url}: says gzip and is not: {error}"))?;
+            fetched.body = plain;
+        }
+        Ok(fetched)
     }
 
     pub(crate) fn post(&self, url: &str) -> Result<Fetched, String> {

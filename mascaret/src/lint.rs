@@ -146,7 +146,11 @@ impl Crew {
 }
 
 fn fetch(fetcher: &Fetcher, want: &Want) -> Outcome {
-    match fetcher.get(&want.url) {
+    let answer = match want.kind {
+        Kind::Playlist => fetcher.get_offering_gzip(&want.url),
+        Kind::Text | Kind::Segment => fetcher.get(&want.url),
+    };
+    match answer {
         Err(why) => Outcome::Failed { why },
         Ok(answer) => match want.kind {
             Kind::Playlist | Kind::Text => Outcome::Answered {

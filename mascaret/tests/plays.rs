@@ -12,8 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const EDGES: [&str; 4] = ["127.0.0.21:8080", "127.0.0.22:8080", "127.0.0.23:8080", "127.0.0.24:8080"];
-const INGEST_OPERATOR: &str = "127.0.0.11:9090";
+/// Ports of their own, so that a demo that somebody is watching goes on.
+const OFFSET: &str = "12000";
+const EDGES: [&str; 4] = ["127.0.0.21:20080", "127.0.0.22:20080", "127.0.0.23:20080", "127.0.0.24:20080"];
+const INGEST_OPERATOR: &str = "127.0.0.11:21090";
+const INGEST: &str = "127.0.0.11:13935";
 
 /// A child that does not outlive its test; asked to end first, so that it ends its own children.
 struct Running(Child);
@@ -69,8 +72,8 @@ fn demo(seconds: u64) -> (Running, String) {
     let program = Path::new(env!("CARGO_BIN_EXE_mascaret"));
     let state = std::env::temp_dir().join(format!("mascaret-plays-{}", std::process::id()));
     let mut child = Command::new(program)
-        .args(["demo", "--json", "--no-sources", "--for", &format!("{seconds}s")])
-        .arg("--directory")
+        .args(["demo", "--json", "--no-sources", "--port-offset", OFFSET, "--for", &format!("{seconds}s")])
+        .arg("--dir")
         .arg(&state)
         .env("MASCARET_TRANSCODE", program.with_file_name("mascaret-transcode"))
         .stdin(Stdio::null())
@@ -105,7 +108,7 @@ fn publisher(key: &str) -> Running {
                  -ac 2 -f flv";
     let child = Command::new("ffmpeg")
         .args(words.split_whitespace())
-        .arg(format!("rtmp://127.0.0.11:1935/live/{key}"))
+        .arg(format!("rtmp://{INGEST}/live/{key}"))
         .stdin(Stdio::null())
         .spawn()
         .expect("ffmpeg is installed");

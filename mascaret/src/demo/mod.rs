@@ -390,6 +390,8 @@ impl Demo {
             (board.seen.values().map(|seen| seen.compared).sum::<u64>(), board.fault_count);
         drop(board);
         let (viewers, mbits) = self.cluster.load();
+        // An edge counts connections; one at each is ours.
+        let viewers = viewers.saturating_sub(serving.len() as u64);
         let states: Vec<String> = edges
             .iter()
             .map(|edge| match &edge.state {
@@ -440,7 +442,7 @@ impl Demo {
 
     fn tell_verdict(&self, wrong: &[String]) -> ExitCode {
         let board = self.shared.board();
-        let compared: u64 = board.seen.values().map(|seen| seen.compared).sum();
+        let compared = board.compared;
         let gaps: u64 = board.seen.values().map(|seen| seen.gaps).sum();
         let fields =
             json!({ "ok": wrong.is_empty(), "wrong": wrong, "segments_compared": compared, "gaps": gaps });
@@ -457,6 +459,19 @@ impl Demo {
         };
         self.teller.event("verdict", &text, fields);
         if wrong.is_empty() { DONE } else { ExitCode::from(1) }
+    }
+
+    /// CPU of all nodes and their helpers over wall time; known once they have ended.
+    fn cores_used(&self) -> f64 {
+        // SAFETY: an all-zero rusage is a valid place for getrusage to write to.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: `usage` lives over the call; RUSAGE_CHILDREN is a valid subject.
+        if unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage) } != 0 {
+            return 0.0;
+        }
+        let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+        let cores = (seconds(usage.ru_utime) + seconds(usage.ru_stime)) / self.begin.elapsed().as_secs_f64();
+        (cores * 100.0).round() / 100.0
     }
 
     /// Everybody ends: asked first, then made to.

@@ -46,6 +46,8 @@ pub(crate) struct Board {
     /// What the edges disagree about or failed to give, newest last; at most [`FAULTS_MAX`].
     pub(crate) faults: Vec<String>,
     pub(crate) fault_count: u64,
+    /// Segments fetched and compared, of edges that were started anew too.
+    pub(crate) compared: u64,
     /// Renditions of each broadcast, over all edges.
     pub(crate) renditions: BTreeMap<String, BTreeSet<String>>,
     hashes: BTreeMap<SegmentName, ([u8; 32], String)>,
@@ -95,6 +97,7 @@ impl Board {
     fn fetched(&mut self, place: &Place, sequence: u64, bytes: &[u8]) {
         let (edge, broadcast, rendition) = place;
         let hash: [u8; 32] = Sha256::digest(bytes).into();
+        self.compared += 1;
         if let Some(seen) = self.seen.get_mut(place) {
             seen.compared += 1;
         }

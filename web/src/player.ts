@@ -4,6 +4,7 @@
 
 import Hls from 'hls.js/light';
 import type { ErrorData, ManifestLoadedData } from 'hls.js';
+import { Discontinuities } from './discontinuity';
 import { Edges, hedgedLoader } from './hedge';
 import { NO_MSE, ofHls, type Trouble } from './words';
 
@@ -28,6 +29,7 @@ export class Player {
   state: State = 'starting';
   onchange: () => void = () => {};
   hls: Hls | null = null;
+  private discontinuities = new Discontinuities();
   private waitingSince = 0;
   private retry: ReturnType<typeof setTimeout> | undefined;
   private moved = { time: 0, at: performance.now() };
@@ -90,7 +92,7 @@ export class Player {
       return;
     }
     const hls = new Hls({
-      loader: hedgedLoader(this.edges),
+      loader: hedgedLoader(this.edges, (playlist) => this.discontinuities.rebase(playlist)),
       liveSyncDurationCount: 3,
       liveMaxLatencyDurationCount: 12,
       maxLiveSyncPlaybackRate: 1.1,

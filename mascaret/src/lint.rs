@@ -90,7 +90,8 @@ fn watch(
         let now = milliseconds(begin);
         progress(now);
         while under_way < WORKERS
-            && let Some(want) = wanted.pop_front_if(|want| want.not_before_ms <= now)
+            && wanted.front().is_some_and(|want| want.not_before_ms <= now)
+            && let Some(want) = wanted.pop_front()
         {
             if crew.wants.send(want).is_err() {
                 return;

@@ -74,15 +74,16 @@ fn show(rows: &[Value]) {
     );
     for edge in lb["edges"].as_array().into_iter().flatten() {
         let number = |key: &str| edge[key].as_f64();
-        let mbit = |key: &str| number(key).map_or("-".into(), |bits| format!("{:.1}", bits / 1e6));
+        let mbit = |key: &str| number(key).map_or_else(|| "-".into(), |bits| format!("{:.1}", bits / 1e6));
         println!(
             "{:<12} {:<10} {:>8} {:>12} {:>12} {:>16}",
             edge["id"].as_str().unwrap_or("-"),
             edge["state"].as_str().unwrap_or("-"),
-            number("viewers").map_or("-".into(), |viewers| format!("{viewers}")),
+            number("viewers").map_or_else(|| "-".into(), |viewers| format!("{viewers}")),
             mbit("egress_bits"),
             mbit("capacity_bits"),
-            number("newest_segment_age_ms").map_or("-".into(), |age| format!("{:.1} s ago", age / 1e3)),
+            number("newest_segment_age_ms")
+                .map_or_else(|| "-".into(), |age| format!("{:.1} s ago", age / 1e3)),
         );
     }
     for broadcast in lb["broadcasts"].as_array().into_iter().flatten() {

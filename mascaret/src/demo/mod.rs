@@ -11,16 +11,18 @@
 
 mod child;
 mod cluster;
+mod hands;
 mod plan;
 mod ports;
+mod prepare;
 mod tell;
 mod terminal;
 mod watch;
+mod words;
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -33,6 +35,7 @@ use child::{Process, State};
 use cluster::Cluster;
 use plan::Plan;
 pub(crate) use plan::usual_operators;
+use prepare::{ports_that_are_taken, prepare, usual_directory};
 use tell::Teller;
 
 /// How long nodes may take to end by themselves.
@@ -78,52 +81,6 @@ pub(crate) fn run(args: &cli::Demo) -> ExitCode {
     }
 }
 
-fn usual_directory() -> PathBuf {
-    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state"));
-    let state =
-        std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()).or_else(home);
-    state.unwrap_or_else(std::env::temp_dir).join("mascaret/demo")
-}
-
-fn ports_that_are_taken(plan: &Plan) -> Option<String> {
-    let taken = ports::taken(plan.addresses().map(|(_, _, address)| address));
-    if taken.is_empty() {
-        return None;
-    }
-    let mut lines = vec!["some addresses are not free:".to_owned()];
-    for taken in taken {
-        let whose = plan.addresses().find(|(_, _, address)| *address == taken.address);
-        let wanted = whose.map(|(name, what, _)| format!("{name}, {what}")).unwrap_or_default();
-        let why = match (taken.by, taken.error) {
-            (Some(by), _) => format!("taken by {by}"),
-            (None, Some(error)) => error,
-            (None, None) => "taken by a process of somebody else".into(),
-        };
-        lines.push(format!("  {} ({wanted}): {why}", taken.address));
-    }
-    lines.push("end that process, or move all ports with --port-offset 1000".into());
-    Some(lines.join("\n"))
-}
-
-/// Certificates, keys, folders.
-fn prepare(plan: &Plan) -> io::Result<()> {
-    fs::create_dir_all(&plan.directory)?;
-    node::certs::init(&plan.certificates(), &plan.names()).map_err(io::Error::other)?;
-    if !plan.ticket_key().exists() {
-        let mut secret = [0_u8; 32];
-        getrandom::fill(&mut secret).map_err(io::Error::other)?;
-        let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-        write_secret(&plan.ticket_key(), &hex)?;
-    }
-    plan.keys.iter().try_for_each(|(broadcast, key)| write_secret(&plan.key_path(broadcast), key))
-}
-
-fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
-    let _ = fs::remove_file(path);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    io::Write::write_all(&mut file, secret.as_bytes())
-}
-
 struct Demo {
     plan: Plan,
     processes: Vec<Process>,
@@ -149,60 +106,6 @@ impl Demo {
             begin: Instant::now(),
             lasts: args.lasts,
         }
-    }
-
-    /// What was chosen, and what a person does now.
-    fn greet(&self, cores: usize) {
-        let plan = &self.plan;
-        let count = |role: &str| plan.nodes.iter().filter(|node| node.role == role).count();
-        let size = &plan.size;
-        let picture = format!(
-            "{}x{} at {} pictures/s, {:.1} Mbit/s",
-            size.width,
-            size.height,
-            size.frame_rate,
-            f64::from(size.bitrate) / 1e3
-        );
-        let (watch, tls) = (plan.watch("http"), plan.watch("https"));
-        let (servers, stream_key) = plan.publish();
-        let (watch_0, tls_0) = (watch[0], tls[0]);
-        let ca = plan.certificates().join("ca.pem");
-        let text = format!(
-            "{} sources → {} ingests → {} edges ← {} balancers, sized for {cores} cores:\n\
-             pattern {picture}, copied; made beside it: {}\n\n\
-             watch    http://{watch_0}/   (or http://{}/)\n\
-             \x20        https://{tls_0}/  once the browser trusts {}\n\
-             play     ffplay http://{watch_0}/live/{}/index.m3u8\n\
-             publish  OBS: server {}   stream key {stream_key}\n\
-             \x20        ffmpeg -re -i FILE -c:v libx264 -g 50 -bf 0 -c:a aac -f flv '{}/{stream_key}'\n\
-             files    {}\n{}",
-            count("source"),
-            count("ingest"),
-            count("edge"),
-            count("lb"),
-            if size.rungs.is_empty() { "nothing".into() } else { size.rungs.join(", ") },
-            watch[1],
-            ca.display(),
-            plan.expected.first().map_or("studio", String::as_str),
-            servers[0],
-            servers[0],
-            plan.directory.display(),
-            "keys     k kill an edge · r revive it · d drain one · q quit\n"
-        );
-        let fields = json!({
-            "cores": cores,
-            "pattern": { "width": size.width, "height": size.height, "frame_rate": size.frame_rate, "kbits": size.bitrate },
-            "rungs": size.rungs,
-            "broadcasts": plan.expected,
-            "watch": watch.iter().map(|at| format!("http://{at}/")).collect::<Vec<_>>(),
-            "watch_tls": tls.iter().map(|at| format!("https://{at}/")).collect::<Vec<_>>(),
-            "ca": ca.display().to_string(),
-            "publish": { "servers": servers, "stream_key": stream_key },
-            "edges": plan.nodes.iter().filter(|node| node.role == "edge")
-                .filter_map(|node| Some(json!({ "id": node.name, "http": node.http()?.to_string() }))).collect::<Vec<_>>(),
-            "directory": plan.directory.display().to_string(),
-        });
-        self.teller.event("start", &text, fields);
     }
 
     fn start(&mut self) -> io::Result<()> {
@@ -260,73 +163,6 @@ impl Demo {
         false
     }
 
-    fn say(&self, text: &str) {
-        self.teller.event("note", text, json!({ "text": text }));
-    }
-
-    fn kill_an_edge(&mut self) {
-        let Some(edge) = self.processes.iter_mut().rfind(|it| it.plan.role == "edge" && it.is_running())
-        else {
-            return self.say("no edge is left to kill; r revives one");
-        };
-        edge.kill();
-        let name = edge.plan.name.clone();
-        self.teller.event(
-            "killed",
-            &format!("{name} killed (SIGKILL); r revives it"),
-            json!({ "node": name }),
-        );
-        self.watch_whom();
-    }
-
-    fn revive(&mut self) {
-        if let Some(node) = self.processes.iter_mut().find(|it| !it.is_running()) {
-            let name = node.plan.name.clone();
-            match node.restart(&self.plan.directory) {
-                Ok(()) => {
-                    self.teller.event("revived", &format!("{name} started again"), json!({ "node": name }))
-                }
-                Err(error) => self.say(&format!("{name} could not be started: {error}")),
-            }
-            self.shared.board().forget_edge(&name);
-        } else if let Some(edge) = self.processes.iter_mut().find(|it| it.is_draining) {
-            let name = edge.plan.name.clone();
-            match self.fetcher.post(&format!("http://{}/admin/ready", edge.plan.operator)) {
-                Ok(_) => {
-                    edge.is_draining = false;
-                    self.shared.board().forget_edge(&name);
-                    self.teller.event(
-                        "ready",
-                        &format!("{name} takes viewers again"),
-                        json!({ "node": name }),
-                    );
-                }
-                Err(error) => self.say(&error),
-            }
-        } else {
-            return self.say("everybody is alive; k kills an edge");
-        }
-        self.watch_whom();
-    }
-
-    fn drain_an_edge(&mut self) {
-        let mut edges = self.processes.iter_mut();
-        let Some(edge) = edges.rfind(|it| it.plan.role == "edge" && it.is_running() && !it.is_draining)
-        else {
-            return self.say("no edge is left to drain; r takes one back");
-        };
-        let name = edge.plan.name.clone();
-        match self.fetcher.post(&format!("http://{}/admin/drain", edge.plan.operator)) {
-            Ok(_) => {
-                edge.is_draining = true;
-                let text = format!("{name} drains: no new viewers, the others are led away; r takes it back");
-                self.teller.event("draining", &text, json!({ "node": name }));
-            }
-            Err(error) => self.say(&error),
-        }
-        self.watch_whom();
-    }
-
     fn watch_whom(&self) {
         self.shared.watched().edges = self.edges_that_should_serve();
     }
@@ -349,76 +185,6 @@ impl Demo {
         }
     }
 
-    /// Once: when every edge lists every expected broadcast.
-    fn tell_first_picture(&self) -> bool {
-        let edges = self.edges_that_should_serve();
-        let board = self.shared.board();
-        let has = |edge: &str, broadcast: &String| {
-            let count = board.seen.keys().filter(|place| place.0 == edge && place.1 == *broadcast).count();
-            count >= self.plan.size.renditions()
-        };
-        let is_everywhere = !self.plan.expected.is_empty()
-            && edges.iter().all(|(edge, _)| self.plan.expected.iter().all(|broadcast| has(edge, broadcast)));
-        drop(board);
-        if is_everywhere {
-            let after = self.begin.elapsed();
-            let text = format!("every edge has every rung, {:.1} s after the start", after.as_secs_f64());
-            self.teller.event("fed", &text, json!({ "fed_after_ms": after.as_millis() as u64 }));
-        }
-        is_everywhere
-    }
-
-    fn tell_status(&self) {
-        let edges: Vec<_> = self.processes.iter().filter(|it| it.plan.role == "edge").collect();
-        let serving = self.edges_that_should_serve();
-        let now = Instant::now();
-        let board = self.shared.board();
-        let is_fresh = |edge: &str| {
-            let mut of = board.seen.iter().filter(|(place, _)| place.0 == edge).peekable();
-            of.peek().is_some() && of.all(|(_, seen)| now.duration_since(seen.advanced_at) < watch::STALE)
-        };
-        let fed = serving.iter().filter(|(edge, _)| is_fresh(edge)).count();
-        let newest: Vec<String> = board
-            .renditions
-            .keys()
-            .map(|broadcast| {
-                let of = board.seen.iter().filter(|(place, _)| place.1 == *broadcast);
-                format!("{broadcast} #{}", of.map(|(_, seen)| seen.newest).max().unwrap_or(0))
-            })
-            .collect();
-        let (compared, faults) =
-            (board.seen.values().map(|seen| seen.compared).sum::<u64>(), board.fault_count);
-        drop(board);
-        let (viewers, mbits) = self.cluster.load();
-        // An edge counts connections; one at each is ours.
-        let viewers = viewers.saturating_sub(serving.len() as u64);
-        let states: Vec<String> = edges
-            .iter()
-            .map(|edge| match &edge.state {
-                State::Running { .. } if edge.is_draining => format!("{} draining", edge.plan.name),
-                State::Running { .. } => String::new(),
-                State::Killed => format!("{} killed", edge.plan.name),
-                State::Ended { .. } => format!("{} ended", edge.plan.name),
-            })
-            .filter(|state| !state.is_empty())
-            .collect();
-        let seconds = self.begin.elapsed().as_secs();
-        let left = self.lasts.map(|lasts| format!(" of {} s", lasts.as_secs())).unwrap_or_default();
-        let mut parts = vec![
-            format!("{:02}:{:02}{left}", seconds / 60, seconds % 60),
-            format!("{fed}/{} edges fed", edges.len()),
-            if newest.is_empty() { "nothing on the air yet".into() } else { newest.join(", ") },
-            format!("{compared} segments compared, {faults} faults"),
-            format!("{viewers} viewers, {mbits:.1} Mbit/s"),
-        ];
-        parts.extend(states);
-        let fields = json!({
-            "edges": edges.len(), "edges_fed": fed, "newest": newest, "segments_compared": compared,
-            "faults": faults, "viewers": viewers, "mbits": mbits,
-        });
-        self.teller.status(&parts.join(" · "), fields);
-    }
-
     /// What is wrong; empty: video reached every edge that was not taken away by a key.
     fn verdict(&mut self) -> Vec<String> {
         self.notice_ends();
@@ -438,40 +204,6 @@ impl Demo {
             wrong.push("no edge is left".into());
         }
         wrong
-    }
-
-    fn tell_verdict(&self, wrong: &[String]) -> ExitCode {
-        let board = self.shared.board();
-        let compared = board.compared;
-        let gaps: u64 = board.seen.values().map(|seen| seen.gaps).sum();
-        let fields =
-            json!({ "ok": wrong.is_empty(), "wrong": wrong, "segments_compared": compared, "gaps": gaps });
-        let text = if wrong.is_empty() {
-            format!(
-                "video reached every edge: {compared} segments fetched, the same bytes on all edges, {gaps} gaps"
-            )
-        } else {
-            format!(
-                "video did not reach every edge:\n  {}\nlogs: {}/logs",
-                wrong.join("\n  "),
-                self.plan.directory.display()
-            )
-        };
-        self.teller.event("verdict", &text, fields);
-        if wrong.is_empty() { DONE } else { ExitCode::from(1) }
-    }
-
-    /// CPU of all nodes and their helpers over wall time; known once they have ended.
-    fn cores_used(&self) -> f64 {
-        // SAFETY: an all-zero rusage is a valid place for getrusage to write to.
-        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-        // SAFETY: `usage` lives over the call; RUSAGE_CHILDREN is a valid subject.
-        if unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage) } != 0 {
-            return 0.0;
-        }
-        let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-        let cores = (seconds(usage.ru_utime) + seconds(usage.ru_stime)) / self.begin.elapsed().as_secs_f64();
-        (cores * 100.0).round() / 100.0
     }
 
     /// Everybody ends: asked first, then made to.

@@ -45,6 +45,8 @@ pub(crate) struct Assembly {
     /// [`DISCONTINUITIES_KEPT`].
     discontinuities: VecDeque<(MediaSequence, DiscontinuitySequence)>,
     told: Option<StreamFacts>,
+    /// What is made before every rung is known: an edge takes no object of a broadcast it has not heard of.
+    untold: Vec<Fed>,
     out: VecDeque<Fed>,
     notes: VecDeque<String>,
 }
@@ -72,6 +74,8 @@ struct Open {
 /// Segments of one rung that may be open at once: the process closes one before it opens the next, and a restart
 /// may find the one before still open.
 pub(crate) const OPEN_SEGMENTS: usize = 4;
+/// Reports kept until every rung is known. A rung is known with its first picture; this is a minute of bytes.
+pub(crate) const UNTOLD: usize = 4096;
 /// Marks kept of where a discontinuity was; older ones are long settled.
 pub(crate) const DISCONTINUITIES_KEPT: usize = 16;
 
@@ -93,6 +97,7 @@ impl Assembly {
             measure: Measure::new(grid.segment()),
             discontinuities: VecDeque::from([(MediaSequence(0), discontinuity)]),
             told: None,
+            untold: Vec::new(),
             out: VecDeque::new(),
             notes: VecDeque::new(),
         }
@@ -110,6 +115,7 @@ impl Assembly {
         self.run = run;
         self.first = first;
         self.told = None;
+        self.untold.clear();
         self.measure = Measure::new(self.grid.segment());
         self.rungs = rungs.into_iter().map(|id| Rung::new(id, first)).collect();
         if is_discontinuity {
@@ -177,6 +183,7 @@ impl Assembly {
             self.out.push_back(Fed::End { broadcast: self.broadcast.clone(), run: self.run });
         }
         self.rungs.clear();
+        self.untold.clear();
     }
 
     /// What goes to the edges next.
@@ -219,7 +226,7 @@ impl Assembly {
             return;
         }
         rung.open.insert(sequence, Open { start, fed: Vec::new(), fed_len: 0, made_len: 0 });
-        self.out.push_back(Fed::Open { key, start, discontinuity });
+        self.say(Fed::Open { key, start, discontinuity });
     }
 
     fn bytes(&mut self, id: &RenditionId, sequence: MediaSequence, bytes: Bytes) {
@@ -228,7 +235,7 @@ impl Assembly {
         let Some(open) = rung.open.get_mut(&sequence) else { return };
         match open.take(bytes) {
             Taken::Again => {}
-            Taken::New(bytes) => self.out.push_back(Fed::Bytes { key, bytes }),
+            Taken::New(bytes) => self.say(Fed::Bytes { key, bytes }),
             Taken::Differs { at } => {
                 self.notes.push_back(format!(
                     "{key}: a restarted process made other bytes from {at} on; the segment is given up"
@@ -255,7 +262,7 @@ impl Assembly {
             bytes: open.fed_len,
             is_gap: false,
         };
-        self.out.push_back(Fed::Close { key, facts });
+        self.say(Fed::Close { key, facts });
         self.tell();
     }
 
@@ -270,7 +277,7 @@ impl Assembly {
         rung.next = sequence.next();
         let facts =
             SegmentFacts { sequence, run: self.run, start, duration, discontinuity, bytes: 0, is_gap: true };
-        self.out.push_back(Fed::Skip { key, facts });
+        self.say(Fed::Skip { key, facts });
     }
 
     fn end_unfinished(&mut self) {
@@ -307,6 +314,21 @@ impl Assembly {
         if self.told.as_ref() != Some(&facts) {
             self.told = Some(facts.clone());
             self.out.push_back(Fed::Stream(facts));
+            self.out.extend(self.untold.drain(..));
+        }
+    }
+
+    /// An object's word, to be heard after the broadcast's.
+    fn say(&mut self, fed: Fed) {
+        match self.told {
+            Some(_) => self.out.push_back(fed),
+            None if self.untold.len() < UNTOLD => self.untold.push(fed),
+            None => {
+                self.notes.push_back(format!(
+                    "a rung is not known after {UNTOLD} reports; what was made is dropped"
+                ));
+                self.untold.clear();
+            }
         }
     }
 
@@ -387,6 +409,15 @@ mod tests {
         assembly
     }
 
+    /// An assembly whose broadcast has been told.
+    fn told() -> Assembly {
+        let mut assembly = assembly();
+        assembly.push(rendition("source"));
+        assembly.push(rendition("360p"));
+        assert_eq!(fed(&mut assembly), "stream:2");
+        assembly
+    }
+
     fn rendition(name: &str) -> Report {
         let (peak, average) = (BitRate(0), BitRate(0));
         Report::Rung(Rendition { id: id(name), video: None, audio: None, peak, average })
@@ -443,14 +474,25 @@ mod tests {
     }
 
     #[test]
-    fn a_restarted_process_repeats_itself_and_nobody_hears_it_twice() {
+    fn what_is_made_before_every_rung_is_known_is_fed_after_the_broadcast_is_told() {
         let mut assembly = assembly();
+        assembly.push(rendition("source"));
+        assembly.push(open("source", 100));
+        assembly.push(bytes("source", 100, "ab"));
+        assert_eq!(fed(&mut assembly), "");
+        assembly.push(rendition("360p"));
+        assert_eq!(fed(&mut assembly), "stream:2 open:100:d7 ab");
+    }
+
+    #[test]
+    fn a_restarted_process_repeats_itself_and_nobody_hears_it_twice() {
+        let mut assembly = told();
         assembly.push(open("360p", 100));
         assembly.push(bytes("360p", 100, "abcd"));
         assembly.push(close("360p", 100));
         assembly.push(open("360p", 101));
         assembly.push(bytes("360p", 101, "efg"));
-        assert_eq!(fed(&mut assembly), "open:100:d7 abcd close:100:4b open:101:d7 efg");
+        assert_eq!(fed(&mut assembly), "open:100:d7 abcd close:100:4b stream:2 open:101:d7 efg");
         assembly.process_restarted();
         for report in [open("360p", 100), bytes("360p", 100, "abcd"), close("360p", 100)] {
             assembly.push(report);
@@ -465,7 +507,7 @@ mod tests {
 
     #[test]
     fn other_bytes_after_a_restart_make_a_gap_and_never_a_mix() {
-        let mut assembly = assembly();
+        let mut assembly = told();
         assembly.push(open("360p", 100));
         assembly.push(bytes("360p", 100, "abcd"));
         fed(&mut assembly);
@@ -479,7 +521,7 @@ mod tests {
 
     #[test]
     fn discontinuities_are_counted_from_the_segment_they_begin_with() {
-        let mut assembly = assembly();
+        let mut assembly = told();
         assembly.discontinuity(MediaSequence(102));
         assembly.discontinuity(MediaSequence(102));
         for sequence in [101, 102] {
@@ -488,15 +530,14 @@ mod tests {
         }
         assert_eq!(fed(&mut assembly), "open:101:d7 close:101:0b open:102:d8 close:102:0b");
         assembly.begin(RunId(2), MediaSequence(110), vec![id("360p")], true);
+        assembly.push(rendition("360p"));
         assembly.push(open("360p", 110));
-        assert_eq!(fed(&mut assembly), "open:110:d9");
+        assert_eq!(fed(&mut assembly), "stream:1 open:110:d9");
     }
 
     #[test]
     fn what_is_open_when_a_run_ends_is_a_gap() {
-        let mut assembly = assembly();
-        assembly.push(rendition("source"));
-        assembly.push(rendition("360p"));
+        let mut assembly = told();
         assembly.push(open("360p", 100));
         fed(&mut assembly);
         assembly.end();

@@ -1,6 +1,6 @@
 //! An ingest in this process, an edge's subscriber beside it, and real ffmpeg as the publisher.
 
-#![allow(dead_code, reason = "each test file uses its part of the stage")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of the stage")]
 
 use edgefan::{Address, Event, NodeId};
 use ingest::keys::KeyHash;

@@ -166,7 +166,7 @@ impl Broadcasts {
         let now = workshop.clock.now();
         let left = workshop.remembered.recall(broadcast);
         let plan = Plan { broadcast: broadcast.clone(), ..workshop.plan.clone() };
-        let unknown = Left::unknown(plan.grid, now.wall);
+        let unknown = Left::unknown(now.wall);
         let line = Line::new(plan, left.unwrap_or(unknown), left.is_some());
         let task = Task {
             broadcasts: self.clone(),

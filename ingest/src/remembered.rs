@@ -2,7 +2,7 @@
 //! discontinuities there were. Without it numbers still never go back (they come from the epoch), but a
 //! discontinuity sequence may jump by more than one.
 
-use media::{BroadcastId, DiscontinuitySequence, Grid, MediaTime};
+use media::{BroadcastId, DiscontinuitySequence, MediaTime};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -16,10 +16,12 @@ pub(crate) struct Left {
 }
 
 impl Left {
-    /// Where a broadcast nobody remembers begins: at a count no earlier run can have reached, because there are
-    /// fewer discontinuities than segments.
-    pub(crate) fn unknown(grid: Grid, wall: MediaTime) -> Self {
-        Self { end_ticks: 0, discontinuity: grid.sequence_at(wall).0 }
+    /// Where a broadcast nobody remembers begins: at a count that no earlier run has reached, because there were
+    /// fewer discontinuities than ten minutes. Not at the number of the segment, which would be safer still: hls.js
+    /// copies an array indexed by it with every segment (1.7.4 in Chromium 156: 10 s at 9 × 10^8, nothing at 10^5).
+    pub(crate) fn unknown(wall: MediaTime) -> Self {
+        let since = wall.unix_millis().saturating_sub(COUNTED_FROM_UNIX_MS);
+        Self { end_ticks: 0, discontinuity: since / TEN_MINUTES_MS }
     }
 
     pub(crate) fn end(self) -> MediaTime {
@@ -30,6 +32,10 @@ impl Left {
         DiscontinuitySequence(self.discontinuity)
     }
 }
+
+/// 2026-01-01T00:00:00Z: before the first release.
+const COUNTED_FROM_UNIX_MS: u64 = 1_767_225_600_000;
+const TEN_MINUTES_MS: u64 = 600_000;
 
 /// The folder with one small file per broadcast; `None`: nothing is remembered.
 #[derive(Clone, Debug)]
@@ -65,7 +71,6 @@ impl Remembered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media::MediaSpan;
 
     #[test]
     fn what_is_kept_is_recalled_and_rubbish_is_not() {
@@ -82,9 +87,9 @@ mod tests {
 
     #[test]
     fn an_unknown_broadcast_begins_above_any_count_it_can_have_reached() {
-        let grid = Grid::new(MediaSpan::from_secs(2)).unwrap();
-        let earlier = Left::unknown(grid, MediaTime::from_unix_millis(1_700_000_000_000));
-        let hour_later = Left::unknown(grid, MediaTime::from_unix_millis(1_700_003_600_000));
-        assert_eq!(hour_later.discontinuity - earlier.discontinuity, 1800);
+        let earlier = Left::unknown(MediaTime::from_unix_millis(1_795_000_000_000));
+        let hour_later = Left::unknown(MediaTime::from_unix_millis(1_795_003_600_000));
+        assert_eq!(hour_later.discontinuity - earlier.discontinuity, 6);
+        assert!(earlier.discontinuity < 100_000, "hls.js would crawl: {}", earlier.discontinuity);
     }
 }

@@ -29,6 +29,9 @@ const CHANNELS: u8 = 2;
 /// An encoder that ended is started again after this long: it begins on the grid anyway.
 const ENCODER_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long the drawing may take to end.
+const END_MAX: Duration = Duration::from_secs(1);
+
 /// Why a source could not start. Whatever happens later is survived.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -87,7 +90,11 @@ pub fn run(settings: Settings, node: Node) -> Result<(), SourceError> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SourceError::Start)?;
     runtime.block_on(publisher.run(tags, node.stop.clone()));
     node.stop.signal();
-    let _ = drawing.join();
+    // An encoder that takes nothing any more would hold the thread for ever; it ends with the process.
+    let asked = Instant::now();
+    while !drawing.is_finished() && asked.elapsed() < END_MAX {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     Ok(())
 }
 

@@ -536,7 +536,7 @@ level = 'verbose'
         let loaded = loaded(&Sources::new().text("s.toml", "[http]\nidle = '2 s'"));
         let rows = loaded.effective();
         let row = |key: &str| rows.iter().find(|row| row.key == key).expect("every key has a row");
-        assert_eq!(row("http.idle").value.as_deref(), Some("2000"));
+        assert_eq!(row("http.idle").value.as_deref(), Some("\"2000 ms\""));
         assert_eq!(row("http.idle").origin.to_string(), "s.toml:2:8");
         assert_eq!(row("operator.listen").value.as_deref(), Some("\"127.0.0.1:9090\""));
         assert_eq!(row("operator.listen").origin, Origin::Default);

@@ -69,8 +69,9 @@ macro_rules! unit {
         }
 
         impl<const MIN: u64, const MAX: u64> Serialize for $type<MIN, MAX> {
+            /// With its unit where it has one, as it may be written; what is shown is then what can be read.
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_u64(self.0)
+                if $suffix.is_empty() { serializer.serialize_u64(self.0) } else { serializer.collect_str(self) }
             }
         }
 
@@ -347,6 +348,23 @@ mod tests {
         assert_eq!(wait("'2 h'"), Err(format!("invalid value: string \"2 h\", expected {allowed}")));
         assert_eq!(wait("'61 s'"), Err(format!("invalid value: string \"61 s\", expected {allowed}")));
         assert_eq!(wait("true"), Err(format!("invalid type: boolean `true`, expected {allowed}")));
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_again() {
+        for (shown, factor) in [
+            (toml::Value::try_from(<Millis>::new(5_000)), 5_000),
+            (toml::Value::try_from(<Seconds>::new(90)), 90),
+            (toml::Value::try_from(<Kbps>::new(800)), 800),
+            (toml::Value::try_from(<Mbps>::new(10_000)), 10_000),
+            (toml::Value::try_from(<Megabytes>::new(256)), 256),
+        ] {
+            let text = shown.unwrap().as_str().unwrap().to_owned();
+            let units = [("ms", 1), ("s", 1), ("kbit/s", 1), ("Mbit/s", 1), ("MB", 1)];
+            assert!(text.contains(' '), "{text} has no unit");
+            assert_eq!(parse_with_unit(&text, &units), Some(factor), "{text}");
+        }
+        assert_eq!(toml::Value::try_from(<Number>::new(7)).unwrap(), toml::Value::Integer(7));
     }
 
     #[test]

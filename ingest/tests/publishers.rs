@@ -1,5 +1,7 @@
 //! Awkward publishers, each played by the real ffmpeg, and what an edge gets of them.
 
+#![allow(clippy::unwrap_used, reason = "a story that cannot go on ends")]
+
 mod stage;
 
 use media::DiscontinuitySequence;

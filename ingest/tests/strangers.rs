@@ -1,5 +1,7 @@
 //! A thousand who say nothing and a thousand who never stop talking, and a publisher among them.
 
+#![allow(clippy::unwrap_used, reason = "a story that cannot go on ends")]
+
 mod stage;
 
 use node::settings::Number;

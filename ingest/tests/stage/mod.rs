@@ -17,12 +17,15 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+/// What a playlist must know of them, and their bytes.
+pub type Segments = BTreeMap<u64, (SegmentFacts, Vec<u8>)>;
+
 /// What an edge has got so far.
 #[derive(Debug, Default)]
 pub struct Got {
     pub streams: BTreeMap<String, StreamFacts>,
     /// By broadcast and rendition, in the order of their numbers.
-    pub segments: BTreeMap<(String, String), BTreeMap<u64, (SegmentFacts, Vec<u8>)>>,
+    pub segments: BTreeMap<(String, String), Segments>,
     pub ended: Vec<String>,
 }
 

@@ -20,8 +20,8 @@ pub(crate) struct Asset {
 
 static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 
-/// Scripts are ours and in files; media and playlists come from any edge.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+/// Scripts and styles are ours and in files; media and playlists come from any edge.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data: blob: http: https:; font-src 'self'; connect-src 'self' http: https:; \
     media-src 'self' blob: http: https:; worker-src 'self' blob:; manifest-src 'self'; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'self'";

@@ -108,7 +108,14 @@ export class Controls {
         act();
       }
     });
-    video.addEventListener('click', () => this.togglePlay());
+    // A finger has no way to point: its first touch brings the buttons back.
+    let hasOnlyWoken = false;
+    video.addEventListener('pointerdown', (event) => {
+      hasOnlyWoken = event.pointerType === 'touch' && frame.classList.contains('quiet');
+    });
+    video.addEventListener('click', () => {
+      if (!hasOnlyWoken) this.togglePlay();
+    });
     video.addEventListener('volumechange', () => this.show());
   }
 

@@ -4,7 +4,7 @@ import { broadcasts, type Broadcast } from './api';
 import { Controls, h } from './controls';
 import { Overlay } from './overlay';
 import { Player } from './player';
-import { seconds } from './words';
+import { behind } from './words';
 
 const LIST_EVERY_MS = 2000;
 const main = document.getElementById('main') as HTMLElement;
@@ -52,6 +52,10 @@ function watch(id: string) {
   const note = h('p', { class: 'note', role: 'status', 'aria-live': 'polite' });
   const retry = h('button', { type: 'button' }, 'Try again');
   retry.addEventListener('click', () => location.reload());
+  const list = h('a', { href: '/' }, 'What is on the air');
+  const ways = h('div', { class: 'ways' }, retry, list);
+  const sound = h('button', { type: 'button', class: 'unmute', hidden: '' }, 'Turn on the sound');
+  sound.addEventListener('click', () => (video.muted = false));
   const trouble = h('div', { class: 'trouble', role: 'alert', hidden: '' });
   const frame = h('div', { class: 'frame' }, video);
   const title = h('h1', {}, id);
@@ -60,19 +64,19 @@ function watch(id: string) {
   const player = new Player(video, id);
   const overlay = new Overlay(player);
   const controls = new Controls(player, frame, () => overlay.toggle());
-  frame.append(trouble, overlay.element, controls.element);
+  frame.append(trouble, sound, overlay.element, controls.element);
   player.onchange = () => {
     controls.show();
     overlay.show();
-    const latency = player.latency;
-    about.textContent = Number.isFinite(latency) && latency > 0 ? `${seconds(latency)} behind live` : '';
+    sound.hidden = !player.isMutedUnasked || !video.muted || player.state !== 'playing';
+    about.textContent = player.trouble ? '' : behind(player.latency);
     note.textContent = player.state === 'reconnecting' && !player.trouble ? 'Reconnecting…' : '';
     const { trouble: what } = player;
     const text = what ? `${what.text} (${what.code})` : '';
     if (trouble.dataset['text'] !== text) {
       trouble.dataset['text'] = text;
       trouble.hidden = !what;
-      trouble.replaceChildren(...(what ? [h('p', {}, text), retry] : []));
+      trouble.replaceChildren(...(what ? [h('p', {}, text), ways] : []));
     }
   };
   let hide: ReturnType<typeof setTimeout> | undefined;

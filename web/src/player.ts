@@ -29,6 +29,8 @@ export class Player {
   state: State = 'starting';
   onchange: () => void = () => {};
   hls: Hls | null = null;
+  /** The browser did not let it play with sound. */
+  isMutedUnasked = false;
   private discontinuities = new Discontinuities();
   private waitingSince = 0;
   private retry: ReturnType<typeof setTimeout> | undefined;
@@ -69,9 +71,12 @@ export class Player {
   async play() {
     try {
       await this.video.play();
-    } catch {
-      // Sound needs a gesture in most browsers: play without it, and say so by the button.
+    } catch (error) {
+      // Anything else is a load that took this one's place, and that one plays.
+      if ((error as DOMException).name !== 'NotAllowedError') return;
+      // Sound needs a gesture in most browsers: play without it, and offer it.
       if (!this.video.muted) {
+        this.isMutedUnasked = true;
         this.video.muted = true;
         await this.video.play().catch(() => this.turn('paused'));
       }

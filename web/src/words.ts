@@ -7,7 +7,7 @@ export interface Trouble {
 
 export function ofHls(details: string, status: number | undefined): Trouble {
   if (details.startsWith('manifest')) {
-    if (status === 404) return { code: 'M404', text: 'This broadcast is not on the air.' };
+    if (status === 404) return { code: 'M404', text: 'This broadcast is not on the air. It starts here by itself when it is.' };
     if (status === 503) return { code: 'M503', text: 'Every edge is busy. Please try again in a moment.' };
     return { code: `M${status ?? 0}`, text: 'The broadcast cannot be reached. Is the network there?' };
   }
@@ -28,4 +28,10 @@ export function rate(bits: number): string {
 
 export function seconds(value: number): string {
   return Number.isFinite(value) ? `${value.toFixed(1)} s` : '–';
+}
+
+/** What a viewer is told of the latency; nothing while it is not known. */
+export function behind(latency: number): string {
+  if (!Number.isFinite(latency) || latency <= 0) return '';
+  return latency < 100 ? `${Math.round(latency)} s behind live` : `${Math.round(latency / 60)} min behind live`;
 }

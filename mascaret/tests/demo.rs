@@ -1,5 +1,5 @@
 //! The whole cluster as real processes: video reaches every edge, an ingest may be killed, nobody outlives the
-//! demo. About 50 s; skipped, and said so, where `mascaret-transcode` was not built.
+//! demo. About a minute; skipped, and said so, where `mascaret-transcode` was not built.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -109,11 +109,14 @@ fn video_reaches_every_edge_and_goes_on_when_an_ingest_is_killed() {
         return;
     }
     let directory = tempfile::tempdir().expect("a directory");
-    let mut demo = Demo::start(directory.path(), &["--for", "50s", "--port-offset", "2000"]);
+    let mut demo = Demo::start(directory.path(), &["--for", "58s", "--port-offset", "2000"]);
     let start = demo.wait_for("start");
     let fed = demo.wait_for("fed");
     assert!(fed["fed_after_ms"].as_u64() < Some(30_000), "{fed}");
 
+    // BANDWIDTH is what was measured so far, and the pattern repeats itself after 8 s: before that, a copied rung may
+    // still turn out larger than it was (rule C06).
+    std::thread::sleep(Duration::from_secs(10));
     let lb = start["watch"][0].as_str().expect("a URL").to_owned();
     let lint = Command::new(MASCARET)
         .args(["lint", &format!("{lb}live/tide/index.m3u8"), "--for", "9s"])

@@ -1,0 +1,177 @@
+//! A browser, driven by WebDriver (W3C) over one plain HTTP request after another.
+//!
+//! Lives here: Debian's chromedriver, its session, and the few commands the stories need.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::processes::{self, Ours};
+
+const FLAGS: [&str; 10] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+    "--mute-audio",
+];
+
+/// One command; a new session starts Chromium, which takes seconds on a busy machine.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// An answer's bytes, at most: what the stories ask for are a few kilobytes.
+const ANSWER_BYTES_MAX: u64 = 4 << 20;
+
+/// The driver, where both it and a browser are installed.
+pub(crate) fn find() -> Option<PathBuf> {
+    let find = |name: &str| {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+    };
+    find("chromium")?;
+    find("chromedriver")
+}
+
+/// A browser with one window, which ends with this.
+pub(crate) struct Browser {
+    port: u16,
+    session: String,
+    // In the order they have to go: the driver, then what the browser kept.
+    driver: Option<Ours>,
+    profile: TempDir,
+}
+
+impl Browser {
+    pub(crate) fn start(driver: &Path) -> Self {
+        let profile = tempfile::tempdir().expect("a folder for the browser");
+        let mut command = Command::new(driver);
+        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver =
+            Ours(node::program::dies_with_us(&mut command).spawn().expect("chromedriver starts"));
+        let lines = BufReader::new(driver.0.stdout.take().expect("a pipe")).lines();
+        let (tell, port) = channel();
+        // Reads on to the end, so that the driver never writes against a full pipe.
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if let Some(port) = port_in(&line) {
+                    let _ = tell.send(port);
+                }
+            }
+        });
+        let port = port.recv_timeout(ANSWER_MAX).expect("chromedriver says its port");
+        let mut browser = Self { port, session: String::new(), driver: Some(driver), profile };
+        let mut flags: Vec<String> = FLAGS.map(str::to_owned).into();
+        flags.push(browser.profile_flag());
+        flags.push("--window-size=1280,800".into());
+        let wanted = json!({ "capabilities": { "alwaysMatch": {
+            "goog:chromeOptions": { "args": flags },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        } } });
+        let made = browser.ask("POST", "/session", Some(&wanted)).expect("a session");
+        browser.session = made["sessionId"].as_str().expect("a session's name").to_owned();
+        browser
+    }
+
+    /// Opens a page, and waits until it has loaded.
+    pub(crate) fn open(&self, url: &str) {
+        self.command("POST", "/url", Some(&json!({ "url": url })));
+    }
+
+    /// Runs a function's body in the page; what it returns.
+    pub(crate) fn run(&self, script: &str) -> Value {
+        self.command("POST", "/execute/sync", Some(&json!({ "script": script, "args": [] })))
+    }
+
+    /// What the page's console said since last asked, a line each.
+    pub(crate) fn console(&self) -> String {
+        let said = self.command("POST", "/se/log", Some(&json!({ "type": "browser" })));
+        let mut lines = String::new();
+        for entry in said.as_array().into_iter().flatten() {
+            let text = entry["message"].as_str().unwrap_or_default();
+            let _ = writeln!(lines, "{}: {text}", entry["level"].as_str().unwrap_or_default());
+        }
+        lines
+    }
+
+    fn command(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        let path = format!("/session/{}{path}", self.session);
+        self.ask(method, &path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    fn profile_flag(&self) -> String {
+        format!("--user-data-dir={}", self.profile.path().display())
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, String> {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let (status, answer) = exchange(self.port, method, path, &body).map_err(|error| error.to_string())?;
+        let mut answer: Value = serde_json::from_slice(&answer).map_err(|error| error.to_string())?;
+        let value = answer["value"].take();
+        match status.as_str() {
+            "200" => Ok(value),
+            _ => Err(format!("{status}: {}", value["message"].as_str().unwrap_or_default())),
+        }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if !self.session.is_empty() {
+            let _ = self.ask("DELETE", &format!("/session/{}", self.session), None);
+        }
+        drop(self.driver.take());
+        // A browser that did not hear: no other one has our folder.
+        let flag = self.profile_flag();
+        for (number, _) in processes::with_argument(|word| word == flag) {
+            processes::kill(number);
+        }
+    }
+}
+
+/// `ChromeDriver was started successfully on port 43021.`
+fn port_in(line: &str) -> Option<u16> {
+    line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok()
+}
+
+/// One request on a connection of its own; the answer's status and body.
+fn exchange(port: u16, method: &str, path: &str, body: &str) -> std::io::Result<(String, Vec<u8>)> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(ANSWER_MAX))?;
+    stream.set_write_timeout(Some(ANSWER_MAX))?;
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json; charset=utf-8\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all((head + body).as_bytes())?;
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let status = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut len = None;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 || line.trim_end().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            len = value.trim().parse::<u64>().ok();
+        }
+    }
+    let mut answer = Vec::new();
+    reader.take(len.unwrap_or(ANSWER_BYTES_MAX).min(ANSWER_BYTES_MAX)).read_to_end(&mut answer)?;
+    Ok((status, answer))
+}

@@ -18,9 +18,11 @@ const EDGES_ASKED_MAX = 4;
 export class Edges {
   private origins: string[] = [];
   private resting = new Map<string, number>();
+  /** Who answered last. */
+  private last: string | undefined;
   hedges = 0;
   switches = 0;
-  /** Called when another edge becomes the first. */
+  /** Called when another edge answers than the one before. */
   onswitch: (from: string, to: string) => void = () => {};
 
   learn(origins: string[]) {
@@ -49,10 +51,11 @@ export class Edges {
     const at = this.origins.indexOf(origin);
     if (at < 0) return;
     this.resting.delete(origin);
-    const first = this.order()[0];
-    if (first !== origin && first !== undefined) {
+    const { last } = this;
+    this.last = origin;
+    if (last !== undefined && last !== origin) {
       this.switches += 1;
-      this.onswitch(first, origin);
+      this.onswitch(last, origin);
     }
     this.origins.splice(at, 1);
     this.origins.unshift(origin);

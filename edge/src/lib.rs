@@ -15,5 +15,5 @@ mod shell;
 mod start;
 mod viewers;
 
-pub use settings::{Cors, DataPath, Driver, EdgeName, LimitSettings, PublicUrl, Settings};
+pub use settings::{EdgeName, LimitSettings, PublicUrl, Settings};
 pub use start::{EdgeError, Running, run, start};

@@ -3,6 +3,7 @@
 use edgefan::{Address as PeerAddress, NodeId};
 use media::BroadcastId;
 use node::settings::{Address, Mbps, Megabytes, Millis, Number, Parsed, Seconds, SecretFile};
+use percore::{DataPath, Driver};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
@@ -40,7 +41,7 @@ pub struct Settings {
     pub ticket_key: Option<SecretFile>,
     /// Pages of which origin may read answers: `*`, one origin such as `https://example.org`, or nothing for none.
     /// Default `*`.
-    pub cors: Parsed<Cors>,
+    pub cors: Parsed<http::Cors>,
     /// Bytes of all windows together, 16 MB to 1 TB. Over nine tenths of it no new broadcast is taken, and a segment
     /// for which there is no room becomes a gap. Default `2 GB`.
     pub window_memory: Megabytes<16, 1_000_000>,
@@ -62,9 +63,9 @@ pub struct Settings {
     /// Whether each of them is pinned to a processor. Default `false`.
     pub pin: bool,
     /// How they wait: `auto`, `io_uring` or `epoll`. Default `auto`.
-    pub driver: Driver,
+    pub driver: Parsed<Driver>,
     /// How segments travel to plain connections: `auto`, `sendfile`, `send_zc` or `copy`. Default `auto`.
-    pub data_path: DataPath,
+    pub data_path: Parsed<DataPath>,
     /// How long viewers are left to go elsewhere by themselves (steering reloads every 5 s) before playlists turn to
     /// 404, 0 s to 10 min. Only where a balancer is there to steer them. Default `6 s`.
     pub drain_steer: Millis<0, 600_000>,
@@ -97,34 +98,6 @@ pub struct LimitSettings {
     pub write: Millis<1_000, 3_600_000>,
     /// Playlist reloads one core holds back at once, 1 to 1,000,000; one more is answered 503. Default `20000`.
     pub waiters_per_core: Number<1, 1_000_000>,
-}
-
-/// How the cores wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Driver {
-    /// io_uring where it works, else epoll.
-    #[default]
-    Auto,
-    /// io_uring or nothing.
-    IoUring,
-    /// epoll.
-    Epoll,
-}
-
-/// How a segment travels to a plain connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DataPath {
-    /// What measured best.
-    #[default]
-    Auto,
-    /// sendfile(2).
-    Sendfile,
-    /// Zero-copy send from a mapping.
-    SendZc,
-    /// send(2) from a mapping.
-    Copy,
 }
 
 /// An edge's name: a node's name that may also stand in a playlist.
@@ -182,35 +155,6 @@ impl fmt::Display for PublicUrl {
     }
 }
 
-/// Whose pages may read our answers.
-#[derive(Clone, Debug)]
-pub struct Cors {
-    text: String,
-    pub(crate) fields: http::Cors,
-}
-
-impl FromStr for Cors {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let fields = match text {
-            "" => http::Cors::nobody(),
-            "*" => http::Cors::anybody(),
-            origin => http::Cors::origin(origin).ok_or_else(|| {
-                format!(
-                    "{origin:?} is no origin; allowed is `*`, one such as `https://example.org`, or nothing"
-                )
-            })?,
-        };
-        Ok(Self { text: text.to_owned(), fields })
-    }
-}
-
-impl fmt::Display for Cors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -233,8 +177,8 @@ impl Default for Settings {
             keep_ended: Seconds::new(60),
             cores: Number::new(0),
             pin: false,
-            driver: Driver::Auto,
-            data_path: DataPath::Auto,
+            driver: Parsed(Driver::Auto),
+            data_path: Parsed(DataPath::Auto),
             drain_steer: Millis::new(6_000),
             drain: Millis::new(5_000),
             limits: LimitSettings::default(),
@@ -280,27 +224,6 @@ impl LimitSettings {
     }
 }
 
-impl From<Driver> for percore::Driver {
-    fn from(driver: Driver) -> Self {
-        match driver {
-            Driver::Auto => Self::Auto,
-            Driver::IoUring => Self::IoUring,
-            Driver::Epoll => Self::Epoll,
-        }
-    }
-}
-
-impl From<DataPath> for percore::DataPath {
-    fn from(path: DataPath) -> Self {
-        match path {
-            DataPath::Auto => Self::Auto,
-            DataPath::Sendfile => Self::Sendfile,
-            DataPath::SendZc => Self::SendZc,
-            DataPath::Copy => Self::Copy,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,7 +236,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!((settings.id.to_string().as_str(), settings.capacity.value()), ("edge1", 10_000));
-        assert_eq!((settings.driver, settings.lbs.len()), (Driver::IoUring, 2));
+        assert_eq!((settings.driver.0, settings.lbs.len()), (Driver::IoUring, 2));
         assert_eq!(settings.limits.for_percore().idle, std::time::Duration::from_secs(5));
     }
 

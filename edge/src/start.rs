@@ -143,7 +143,7 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
     };
 
     let rules = Rules {
-        cors: settings.cors.0.fields.clone(),
+        cors: settings.cors.0.clone(),
         private: settings.private.iter().map(|broadcast| broadcast.0.clone()).collect(),
         blocking_reload: settings.blocking_reload,
         window_bytes: settings.window_memory.bytes(),
@@ -191,13 +191,13 @@ fn start_cores(settings: &Settings, node: &Node) -> Result<CoresAndCounts, EdgeE
         listeners,
         cores: usize::try_from(settings.cores.value()).unwrap_or(0),
         pin: settings.pin,
-        driver: settings.driver.into(),
-        data_path: settings.data_path.into(),
+        driver: settings.driver.0,
+        data_path: settings.data_path.0,
         limits: settings.limits.for_percore(),
     };
     let counts: Arc<[Arc<CoreRequests>]> = (0..config.core_count()).map(|_| Arc::default()).collect();
     let policy = Policy {
-        cors: settings.cors.0.fields.clone(),
+        cors: settings.cors.0.clone(),
         edge: Some(settings.id.0.edge.number()),
         waiters: usize::try_from(settings.limits.waiters_per_core.value()).unwrap_or(usize::MAX),
     };

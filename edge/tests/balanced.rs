@@ -3,11 +3,11 @@
 
 mod stage;
 
-use edge::Driver;
 use edgefan::{EdgeState, NodeId, TicketKey};
 use media::MediaSpan;
 use node::fan::control::server::{self, ControlEvent};
 use node::settings::{Mbps, Parsed};
+use percore::Driver;
 use stage::{Cluster, RUNGS, Viewer, any, broadcast, listed, segment_path, settings, until};
 use std::sync::{Arc, Mutex};
 use ticket::{BroadcastHash, Flags, Key, Keys, Ticket, UnixSeconds, ViewerId};

@@ -3,9 +3,9 @@
 
 mod stage;
 
-use edge::Driver;
 use media::MediaSpan;
 use node::settings::{Address, Millis};
+use percore::Driver;
 use stage::{Cluster, FIRST, RUNGS, Viewer, any, body, listed, segment_path, settings, sha256, until};
 use std::net::TcpStream;
 use std::sync::Arc;

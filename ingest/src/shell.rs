@@ -104,7 +104,7 @@ pub fn run_telling(
     let broadcasts =
         Broadcasts::new(workshop, settings.broadcasts.value() as usize, settings.second_publisher);
     let metrics = Arc::new(Metrics::default());
-    node.operator.open(panel(&broadcasts, &metrics, &publishing));
+    node.operator.open(panel(settings.id.0.to_string(), &broadcasts, &metrics, &publishing));
     let entrance = Entrance {
         broadcasts: broadcasts.clone(),
         keys: Arc::new(settings.keys()),
@@ -160,7 +160,12 @@ fn listener(key: &'static str, address: SocketAddr) -> Result<TcpListener, Inges
     open().map_err(|error| IngestError::Listen { key, address, error })
 }
 
-fn panel(broadcasts: &Broadcasts, metrics: &Metrics, publishing: &publisher::Publishing) -> Panel {
+fn panel(
+    id: String,
+    broadcasts: &Broadcasts,
+    metrics: &Metrics,
+    publishing: &publisher::Publishing,
+) -> Panel {
     let mut registry = Registry::default();
     metrics.register(&mut registry);
     let (broadcasts, publishing) = (broadcasts.clone(), publishing.clone());
@@ -170,6 +175,7 @@ fn panel(broadcasts: &Broadcasts, metrics: &Metrics, publishing: &publisher::Pub
         status: Box::new(move || {
             serde_json::json!({
                 "role": "ingest",
+                "id": id,
                 "broadcasts": broadcasts.shown(),
                 "edgefan": format!("{:?}", publishing.counters()),
             })

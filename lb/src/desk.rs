@@ -106,7 +106,7 @@ impl<'a> Wish<'a> {
 
 impl Desk {
     pub(crate) fn new(settings: &Settings, keys: Keys, counts: Arc<Counts>) -> Self {
-        let cors = settings.cors.0.fields.clone();
+        let cors = settings.cors.0.clone();
         Self {
             router: Router::new(),
             pathways: HashMap::new(),

@@ -28,5 +28,5 @@ mod settings;
 mod shell;
 mod told;
 
-pub use settings::{Cors, Driver, PublicUrl, Settings, TicketSettings};
+pub use settings::{PublicUrl, Settings, TicketSettings};
 pub use shell::{Addresses, LbError, run, run_telling};

@@ -2,6 +2,7 @@
 
 use edgefan::{Address as PeerAddress, NodeId};
 use node::settings::{Address, Millis, Number, Parsed, Seconds, SecretFile};
+use percore::Driver;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
@@ -29,7 +30,7 @@ pub struct Settings {
     pub public_url: Option<Parsed<PublicUrl>>,
     /// Pages of which origin may read what this balancer answers: `*`, one origin such as
     /// `https://example.org`, or nothing for none. Default `*`.
-    pub cors: Parsed<Cors>,
+    pub cors: Parsed<http::Cors>,
     /// How often each edge's public URL is tried, 100 ms to 60 s; 0 for never. Default `500 ms`.
     pub probe: Millis<0, 60_000>,
     /// Cores that answer viewers, 1 to 256; 0 for as many as the process may use. Default `0`.
@@ -37,7 +38,7 @@ pub struct Settings {
     /// Whether each of them is pinned to a processor. Default `false`.
     pub pin: bool,
     /// How they wait: `auto`, `io_uring` or `epoll`. Default `auto`.
-    pub driver: Driver,
+    pub driver: Parsed<Driver>,
     /// How long running answers may take when the program is told to end, 0 s to 10 min. Default `5 s`.
     pub drain: Seconds<0, 600>,
 }
@@ -59,48 +60,6 @@ pub struct TicketSettings {
 impl Default for TicketSettings {
     fn default() -> Self {
         Self { key: None, previous_key: None, lifetime: Seconds::new(86_400) }
-    }
-}
-
-/// How the cores wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Driver {
-    /// io_uring where it works, else epoll.
-    #[default]
-    Auto,
-    /// io_uring or nothing.
-    IoUring,
-    /// epoll.
-    Epoll,
-}
-
-/// Whose pages may read our answers.
-#[derive(Clone, Debug)]
-pub struct Cors {
-    text: String,
-    pub(crate) fields: http::Cors,
-}
-
-impl FromStr for Cors {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let fields = match text {
-            "" => http::Cors::nobody(),
-            "*" => http::Cors::anybody(),
-            origin => http::Cors::origin(origin).ok_or_else(|| {
-                format!(
-                    "{origin:?} is no origin; allowed is `*`, one such as `https://example.org`, or nothing"
-                )
-            })?,
-        };
-        Ok(Self { text: text.to_owned(), fields })
-    }
-}
-
-impl fmt::Display for Cors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
     }
 }
 
@@ -145,18 +104,8 @@ impl Default for Settings {
             probe: Millis::new(500),
             cores: Number::new(0),
             pin: false,
-            driver: Driver::Auto,
+            driver: Parsed(Driver::Auto),
             drain: Seconds::new(5),
-        }
-    }
-}
-
-impl From<Driver> for percore::Driver {
-    fn from(driver: Driver) -> Self {
-        match driver {
-            Driver::Auto => Self::Auto,
-            Driver::IoUring => Self::IoUring,
-            Driver::Epoll => Self::Epoll,
         }
     }
 }
@@ -180,7 +129,7 @@ mod tests {
         let loaded = load::<Settings>("lb", &Sources::new().text("lb.toml", text)).unwrap();
         assert_eq!(loaded.settings.tickets.lifetime.value(), 7200);
         assert_eq!(loaded.settings.public_url.map(|url| url.0.is_tls()), Some(true));
-        assert_eq!(loaded.settings.driver, Driver::IoUring);
+        assert_eq!(loaded.settings.driver.0, Driver::IoUring);
     }
 
     #[test]

@@ -168,7 +168,7 @@ fn config(settings: &Settings, node: &Node) -> Result<Config, LbError> {
         listeners,
         cores: settings.cores.value() as usize,
         pin: settings.pin,
-        driver: settings.driver.into(),
+        driver: settings.driver.0,
         ..Config::default()
     })
 }

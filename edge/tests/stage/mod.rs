@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each story needs another part of the stage")]
 
 use bytes::Bytes;
-use edge::{Driver, Settings};
+use edge::Settings;
 use edgefan::NodeId;
 use media::{
     AudioShape, BitRate, BroadcastId, DiscontinuitySequence, FrameRate, MediaSequence, MediaSpan, MediaTime,
@@ -15,6 +15,7 @@ use node::fan::publisher::{self, Feed, Publishing};
 use node::operator::OperatorSettings;
 use node::settings::{Address, Millis, Parsed};
 use node::{Node, NodeSettings, Stop};
+use percore::Driver;
 use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -76,7 +77,7 @@ pub(crate) fn settings(driver: Driver, ingests: &[&Ingest]) -> Settings {
         http: Address(any()),
         ingests: ingests.iter().map(|ingest| Parsed(ingest.publishing.address().into())).collect(),
         cores: node::settings::Number::new(1),
-        driver,
+        driver: Parsed(driver),
         drain: Millis::new(500),
         ..Settings::default()
     }

@@ -7,6 +7,7 @@
 use crate::{HttpDate, Status};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::fmt::{self, Write as _};
+use std::str::FromStr;
 
 /// Who may read answers from a page of another origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,25 @@ impl Cors {
             || (origin.contains("://")
                 && origin.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b',' | b';')));
         is_origin.then(|| Self { origin: Some(origin.into()) })
+    }
+}
+
+/// As settings write it: `*`, an origin, or nothing for nobody.
+impl FromStr for Cors {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self::nobody());
+        }
+        Self::origin(text).ok_or_else(|| {
+            format!("{text:?} is no origin; allowed is `*`, one such as `https://example.org`, or nothing")
+        })
+    }
+}
+
+impl fmt::Display for Cors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.origin.as_deref().unwrap_or_default())
     }
 }
 

@@ -105,6 +105,30 @@ pub enum DataPath {
     Copy,
 }
 
+/// A choice as settings write it.
+macro_rules! written {
+    ($type:ident: $($word:literal => $choice:ident),+) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $(Self::$choice => $word),+ })
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok(Self::$choice),)+
+                    _ => Err(format!("{text:?} is not allowed; allowed is {}", [$($word),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+written!(Driver: "auto" => Auto, "io_uring" => IoUring, "epoll" => Epoll);
+written!(DataPath: "auto" => Auto, "sendfile" => Sendfile, "send_zc" => SendZc, "copy" => Copy);
+
 /// What a stranger may take. Each bound has a counter in [`crate::CoreCounts`] that says how often it was met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -164,8 +164,8 @@ const noStats = (): LoaderStats => ({
   buffering: { start: 0, first: 0, end: 0 },
 });
 
-/** A loader for hls.js that asks these edges; `read` is shown every playlist first. */
-export function hedgedLoader(edges: Edges, read: (playlist: string) => string) {
+/** A loader for hls.js that asks these edges. */
+export function hedgedLoader(edges: Edges) {
   return class HedgedLoader implements Loader<LoaderContext> {
     context: LoaderContext | null = null;
     stats = noStats();
@@ -220,7 +220,7 @@ export function hedgedLoader(edges: Edges, read: (playlist: string) => string) {
         this.response = answer.response;
         const { stats } = this;
         stats.loading.first = answer.first;
-        const data = isMedia ? await answer.response.arrayBuffer() : read(await answer.response.text());
+        const data = isMedia ? await answer.response.arrayBuffer() : await answer.response.text();
         stats.loaded = stats.total = typeof data === 'string' ? data.length : data.byteLength;
         stats.loading.end = performance.now();
         const took = Math.max(1, stats.loading.end - stats.loading.first);

@@ -4,7 +4,6 @@
 
 import Hls from 'hls.js/light';
 import type { ErrorData, ManifestLoadedData } from 'hls.js';
-import { Discontinuities } from './discontinuity';
 import { Edges, hedgedLoader } from './hedge';
 import { NO_MSE, ofHls, type Trouble } from './words';
 
@@ -31,7 +30,6 @@ export class Player {
   hls: Hls | null = null;
   /** The browser did not let it play with sound. */
   isMutedUnasked = false;
-  private discontinuities = new Discontinuities();
   private waitingSince = 0;
   private retry: ReturnType<typeof setTimeout> | undefined;
   private moved = { time: 0, at: performance.now() };
@@ -97,7 +95,7 @@ export class Player {
       return;
     }
     const hls = new Hls({
-      loader: hedgedLoader(this.edges, (playlist) => this.discontinuities.rebase(playlist)),
+      loader: hedgedLoader(this.edges),
       liveSyncDurationCount: 3,
       liveMaxLatencyDurationCount: 12,
       maxLiveSyncPlaybackRate: 1.1,

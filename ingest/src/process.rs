@@ -5,6 +5,7 @@
 
 use crate::line::{Generation, Input};
 use ladder::{Message, Order, ReportReader};
+use node::program::NotFound;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -24,35 +25,10 @@ pub(crate) struct Program {
     memory_bytes: u64,
 }
 
-/// Why there is no program to start.
-#[derive(Debug, thiserror::Error)]
-#[error("mascaret-transcode is not beside {} and not in $PATH: build it with `make build`, or set `ingest.transcode`", beside.display())]
-pub struct NoProgram {
-    beside: PathBuf,
-}
-
-const NAME: &str = "mascaret-transcode";
-
 impl Program {
     /// The program by setting, by `MASCARET_TRANSCODE`, beside this one, or in `$PATH`.
-    pub(crate) fn find(setting: Option<&Path>, memory_bytes: u64) -> Result<Self, NoProgram> {
-        let here = std::env::current_exe().unwrap_or_default();
-        let named = setting
-            .map(Path::to_path_buf)
-            .or_else(|| std::env::var_os("MASCARET_TRANSCODE").map(PathBuf::from));
-        if let Some(path) = named {
-            return Ok(Self { path, memory_bytes });
-        }
-        let in_path = std::env::var_os("PATH").unwrap_or_default();
-        // A test's program lies one folder deeper than what it tests.
-        let beside = here.ancestors().skip(1).take(2).map(|folder| folder.join(NAME));
-        let candidates = beside.chain(std::env::split_paths(&in_path).map(|folder| folder.join(NAME)));
-        for path in candidates {
-            if path.is_file() {
-                return Ok(Self { path, memory_bytes });
-            }
-        }
-        Err(NoProgram { beside: here })
+    pub(crate) fn find(setting: Option<&Path>, memory_bytes: u64) -> Result<Self, NotFound> {
+        Ok(Self { path: node::program::transcode(setting)?, memory_bytes })
     }
 }
 

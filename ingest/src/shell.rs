@@ -35,7 +35,7 @@ pub enum IngestError {
     },
     /// No program to transcode with.
     #[error(transparent)]
-    Program(#[from] crate::process::NoProgram),
+    Program(#[from] node::program::NotFound),
     /// Certificates cannot be read.
     #[error(transparent)]
     Certificate(#[from] node::certs::CertificateError),

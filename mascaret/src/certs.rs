@@ -7,7 +7,7 @@ use node::certs::Made;
 use crate::{DONE, cli, failed};
 
 pub(crate) fn init(args: &cli::CertsInit) -> ExitCode {
-    crate::end_with_our_reader();
+    crate::sys::end_with_our_reader();
     let directory = args.dir.display();
     if args.dry_run {
         let has_ca = args.dir.join("ca.pem").exists() && args.dir.join("ca.key").exists();

@@ -17,7 +17,7 @@ const ROLES: [&str; 4] = ["edge", "ingest", "lb", "source"];
 type Checked = Result<Vec<Effective>, SettingsError>;
 
 pub(crate) fn run(args: &cli::Check) -> ExitCode {
-    crate::end_with_our_reader();
+    crate::sys::end_with_our_reader();
     let mut sources = match Sources::new().file(&args.file) {
         Ok(sources) => sources,
         Err(error) => return tell_mistakes(args, &error.mistakes),

@@ -29,7 +29,7 @@ fn base32(bytes: &[u8]) -> String {
 }
 
 pub(crate) fn publish_key(args: &cli::IngestKey) -> ExitCode {
-    crate::end_with_our_reader();
+    crate::sys::end_with_our_reader();
     let broadcast = match BroadcastId::parse(&args.broadcast) {
         Ok(broadcast) => broadcast,
         Err(error) => return wrong_usage(error),

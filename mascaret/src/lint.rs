@@ -51,7 +51,7 @@ pub(crate) fn run(args: &cli::Lint) -> ExitCode {
         bar.finish_and_clear();
     }
     let report = lint.finish(milliseconds(begin));
-    crate::end_with_our_reader();
+    crate::sys::end_with_our_reader();
     if args.json {
         println!("{}", report.render_json());
     } else {

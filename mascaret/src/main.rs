@@ -14,6 +14,7 @@ mod keys;
 mod lint;
 mod roles;
 mod status;
+mod sys;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -36,13 +37,6 @@ fn main() -> ExitCode {
         cli::Command::Lint(lint) => lint::run(&lint),
         cli::Command::Certs(cli::CertsCommand::Init(init)) => certs::init(&init),
     }
-}
-
-/// From here on a reader that has gone (`mascaret check … | head`) ends us quietly, as it ends other programs.
-/// Only for what writes nowhere but to stdout any more: a role must survive every broken connection.
-fn end_with_our_reader() {
-    // SAFETY: SIG_DFL is a valid disposition, and nothing else of this program sets one for SIGPIPE.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
 /// Done.

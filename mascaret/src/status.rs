@@ -31,7 +31,7 @@ pub(crate) fn run(args: &cli::Status) -> ExitCode {
         return failed("no node answers; start `mascaret demo`, or name operator listeners (10.0.0.5:9090)");
     }
     let is_any_silent = rows.iter().any(|row| row["state"] == "silent");
-    crate::end_with_our_reader();
+    crate::sys::end_with_our_reader();
     if args.json {
         println!("{}", Value::Array(rows));
     } else {

@@ -336,12 +336,12 @@ impl<P: Clone> Cutter<P> {
         self.emit(Cut::Begin { sequence, start, is_repeat });
     }
 
-    /// Repeats the last picture at the frame rate.
+    /// Repeats the last picture at the frame rate; none so near to what comes then that a player would have to choose.
     fn repeat_until(&mut self, until: MediaTime) {
         while let Pictures::Running(running) = &mut self.pictures {
             let (base, count) = running.repeats.unwrap_or((running.last, 0));
             let time = base + running.frame.span(count + 1);
-            if time >= until {
+            if time + MediaSpan::from_ticks(running.frame.span(1).ticks() / 2) > until {
                 return;
             }
             running.repeats = Some((base, count + 1));

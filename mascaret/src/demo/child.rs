@@ -1,5 +1,6 @@
 //! One node as a child process: started with its settings, its output in a file, ended with us.
 
+use crate::sys;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -38,7 +39,7 @@ impl Process {
 
     /// Starts it again; its log goes on.
     pub(crate) fn restart(&mut self, directory: &Path) -> io::Result<()> {
-        self.end(libc::SIGKILL);
+        self.end();
         let child = spawn(&self.plan, directory, true)?;
         self.state = State::Running { child };
         self.is_draining = false;
@@ -59,21 +60,21 @@ impl Process {
 
     /// `kill -9`, as the failure it stands for.
     pub(crate) fn kill(&mut self) {
-        self.end(libc::SIGKILL);
+        self.end();
         self.state = State::Killed;
     }
 
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
         if let State::Running { child } = &self.state {
-            signal(child, libc::SIGTERM);
+            sys::ask_to_end(child);
         }
     }
 
-    /// Sends a signal and waits for the end.
-    pub(crate) fn end(&mut self, with: i32) {
+    /// Ends it and waits for that.
+    fn end(&mut self) {
         if let State::Running { child } = &mut self.state {
-            signal(child, with);
+            sys::kill(child);
             let _ = child.wait();
         }
     }
@@ -81,13 +82,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.end(libc::SIGKILL);
+        self.end();
     }
-}
-
-fn signal(child: &Child, number: i32) {
-    // SAFETY: kill(2) on a child that has not been waited for: the pid is still its own.
-    unsafe { libc::kill(child.id() as i32, number) };
 }
 
 fn spawn(plan: &NodePlan, directory: &Path, is_again: bool) -> io::Result<Child> {

@@ -1,11 +1,12 @@
 //! Keys without Enter, and a terminal that is as it was afterwards, however we end.
 
+use crate::sys::TerminalSettings;
 use std::io::{IsTerminal, Read};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, PoisonError};
 
 /// What the terminal was before; also for the panic hook, which has nothing but statics.
-static BEFORE: Mutex<Option<libc::termios>> = Mutex::new(None);
+static BEFORE: Mutex<Option<TerminalSettings>> = Mutex::new(None);
 
 /// Single keys from the terminal; dropped, the terminal is as it was.
 #[derive(Debug)]
@@ -19,16 +20,9 @@ impl Keys {
         if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
             return None;
         }
-        // SAFETY: an all-zero termios is a valid place for tcgetattr to write to, which it does whole or not.
-        let mut settings: libc::termios = unsafe { std::mem::zeroed() };
-        // SAFETY: descriptor 0 is open, and `settings` lives over the call.
-        if unsafe { libc::tcgetattr(0, &mut settings) } != 0 {
-            return None;
-        }
+        let settings = TerminalSettings::now()?;
         *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(settings);
-        // Ctrl-C stays a signal (ISIG), so that a stuck demo can always be ended.
-        settings.c_lflag &= !(libc::ICANON | libc::ECHO);
-        set(&settings);
+        settings.with_single_keys().set();
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             restore();
@@ -55,13 +49,8 @@ impl Drop for Keys {
     }
 }
 
-fn set(settings: &libc::termios) {
-    // SAFETY: descriptor 0 is open, and `settings` came from tcgetattr.
-    unsafe { libc::tcsetattr(0, libc::TCSANOW, settings) };
-}
-
 fn restore() {
     if let Some(before) = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        set(&before);
+        before.set();
     }
 }

@@ -164,14 +164,8 @@ impl Demo {
 
     /// CPU of all nodes and their helpers over wall time; known once they have ended.
     fn cores_used(&self) -> f64 {
-        // SAFETY: an all-zero rusage is a valid place for getrusage to write to.
-        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-        // SAFETY: `usage` lives over the call; RUSAGE_CHILDREN is a valid subject.
-        if unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage) } != 0 {
-            return 0.0;
-        }
-        let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-        let cores = (seconds(usage.ru_utime) + seconds(usage.ru_stime)) / self.begin.elapsed().as_secs_f64();
+        let Some(cpu) = crate::sys::cpu_of_children() else { return 0.0 };
+        let cores = cpu.as_secs_f64() / self.begin.elapsed().as_secs_f64();
         (cores * 100.0).round() / 100.0
     }
 }

@@ -167,7 +167,7 @@ impl Connection {
                 Output::Metadata(metadata) => tracing::debug!(from = %self.from, ?metadata, "metadata"),
                 Output::Over(farewell) => {
                     self.over(&farewell);
-                    let _ = tokio::time::timeout(FAREWELL_WITHIN, socket.shutdown()).await;
+                    let _ = tokio::time::timeout(FAREWELL_WITHIN, part(socket)).await;
                     return false;
                 }
             }
@@ -224,6 +224,15 @@ impl Connection {
             }
             farewell => tracing::info!(from = %self.from, broadcast, "is closed: {farewell:?}"),
         }
+    }
+}
+
+/// Says that nothing more will come, and reads what does: a socket closed with bytes unread is reset, and the reset may
+/// overtake the last word.
+async fn part(socket: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    let mut unread = [0; READ_BYTES_UNPUBLISHED];
+    if socket.shutdown().await.is_ok() {
+        while matches!(socket.read(&mut unread).await, Ok(1..)) {}
     }
 }
 

@@ -120,13 +120,16 @@ impl Connection {
             inbound.reserve(if self.publication.is_some() { READ_BYTES } else { READ_BYTES_UNPUBLISHED });
             let taken_over = async {
                 match &mut self.publication {
-                    // An error is a claim that nobody took over, and that ends with this connection.
                     Some((_, claim)) => (&mut claim.taken_over).await.is_ok(),
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 biased;
+                is_taken = taken_over => {
+                    let why = if is_taken { "another publisher has taken over" } else { "this ingest is ending" };
+                    self.door.refuse(Refusal::new("NetStream.Publish.BadName", why));
+                }
                 read = socket.read_buf(&mut inbound) => match read {
                     Ok(0) | Err(_) => break,
                     Ok(read) => {
@@ -134,9 +137,6 @@ impl Connection {
                         // The door says why in its last output.
                         let _ = self.door.push(&inbound[..read], Instant::now());
                     }
-                },
-                is_taken = taken_over => if is_taken {
-                    self.door.refuse(Refusal::new("NetStream.Publish.BadName", "another publisher has taken over"));
                 },
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(far_away)) => self.door.expired(Instant::now()),
             }

@@ -188,6 +188,15 @@ pub(super) fn reword(message: &str, also_known: &[&str]) -> (String, Option<Stri
     if let Some((problem, allowed)) =
         message.split_once("; allowed is ").or_else(|| message.split_once("; allowed: "))
     {
+        // A type that has words of its own (`percore::Driver`) is told like serde's choices, with the nearest.
+        if let Some(found) = problem.strip_prefix('"').and_then(|rest| rest.strip_suffix("\" is not allowed"))
+        {
+            return choice(
+                format!("`{found}` is not one of the choices"),
+                found,
+                allowed.split(", ").collect(),
+            );
+        }
         return told(problem, allowed);
     }
     if let Some((problem, rest)) = message.split_once("; ")
@@ -281,6 +290,8 @@ mod tests {
         assert_eq!(allowed.as_deref(), Some("letters, digits and '-'"));
         let (problem, allowed, _) = reword("\"x\" is no URL; allowed is `http://host`", &[]);
         assert_eq!((problem.as_str(), allowed.as_deref()), ("\"x\" is no URL", Some("http://host")));
+        let (problem, _, meant) = reword("\"epol\" is not allowed; allowed is auto, io_uring, epoll", &[]);
+        assert_eq!((problem.as_str(), meant.as_deref()), ("`epol` is not one of the choices", Some("epoll")));
     }
 
     #[test]

@@ -48,8 +48,9 @@ pub struct Settings {
     /// Bytes of segments that are still arriving, 16 MB to 100 GB. A segment over it waits for its copy to be fetched
     /// again. Default `256 MB`.
     pub arriving_memory: Megabytes<16, 100_000>,
-    /// A directory on a tmpfs, best mounted with `huge=within_size`, in which segments are kept. Default: in memory
-    /// without a file system (memfd), which costs 1.4 times the CPU to send.
+    /// A directory on a tmpfs, best mounted with `huge=within_size`, in which segments are kept. Default: a tmpfs of the
+    /// edge's own that nobody else sees, with huge pages, where the system lets it mount one (`CAP_SYS_ADMIN`), else
+    /// memory without a file system (memfd), which costs up to 1.4 times the CPU to send.
     pub segment_store: Option<PathBuf>,
     /// Whether media playlists say CAN-BLOCK-RELOAD, so that players ask for the next one before it is there and get it
     /// the moment it is. Reloads that say `_HLS_msn` are held either way. Default `false`: a player with a short limit

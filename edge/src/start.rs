@@ -96,7 +96,12 @@ pub fn run(settings: Settings, node: Node) -> Result<(), EdgeError> {
 pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
     let own_keys = own_keys(&settings)?;
     let store = match &settings.segment_store {
-        None => InodeStore::memory(),
+        None => {
+            let (store, why) = InodeStore::best();
+            let why = why.map(|error| format!("no huge pages: {error}"));
+            tracing::info!(%store, why, "segments are kept in");
+            store
+        }
         Some(path) => InodeStore::directory(path)
             .map_err(|error| EdgeError::SegmentStore { path: path.clone(), error })?,
     };

@@ -1,7 +1,7 @@
 //! Serves one inode and one small answer by HTTP, without parsing more than it must: what the runtime costs.
 //!
 //! ```text
-//! cargo run --release -p percore --example serve -- 127.0.0.1:8089 [epoll] [tls] [send_zc|copy] [cores N] [size BYTES] [dir DIR]
+//! cargo run --release -p percore --example serve -- 127.0.0.1:8089 [epoll] [tls] [send_zc|copy] [cores N] [size BYTES] [dir DIR|own]
 //! ```
 //! Any path that begins with `/s` is answered with two kilobytes from memory; `/w` with the same, but only at the next
 //! even second, to all who wait at once (as a blocking playlist reload is); every other with the inode.
@@ -73,6 +73,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "epoll" => config.driver = Driver::Epoll,
             "send_zc" => config.data_path = DataPath::SendZc,
             "copy" => config.data_path = DataPath::Copy,
+            "own" => store = InodeStore::own_tmpfs()?,
             "tls" => listen = Listen::tls(address, certificate()?),
             "cores" => config.cores = words.next().ok_or("how many?")?.parse()?,
             "size" => size = words.next().ok_or("how many bytes?")?.parse()?,

@@ -5,7 +5,7 @@
 //!
 //! Measured: one sendfile for the whole remainder (64 KB at a time costs a third more); SEND_ZC is no better and is
 //! copied on loopback and veth; io_uring's SPLICE is always punted to worker threads. Hence a direct, non-blocking
-//! sendfile(2) from the loop.
+//! sendfile(2) from the loop, but for small bodies, where a copy is cheaper.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -18,6 +18,10 @@ use crate::desk::Desk;
 use crate::driver::{Driver, How, Sending, memory, send_now};
 use crate::inode::Inode;
 use crate::service::{Body, ConnectionId, Service};
+
+/// An inode with a body up to here is copied, not spliced, where nobody has asked for a path: splicing has a price per
+/// answer. Measured over loopback: 20 KB 6.7 against 7.5 µs, 64 KB 15.5 against 14.
+const SMALL: u64 = 32 * 1024;
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,9 @@ pub(crate) fn flush<S: Service, D: Driver>(driver: &mut D, desk: &mut Desk<S>, i
             }
             Body::Inode { .. } if path == DataPath::Copy => {
                 (Sending::Done(send_now(socket, body, has_more)), &counters.bytes_copy)
+            }
+            Body::Inode { inode, .. } if path == DataPath::Auto && !has_more && inode.body_len() <= SMALL => {
+                (driver.send(id, body, How::Batched), &counters.bytes_send)
             }
             Body::Inode { inode, from, .. } => {
                 (Sending::Done(by_sendfile(socket, inode, *from, body.len())), &counters.bytes_sendfile)

@@ -50,6 +50,8 @@ enum Kind {
     Cancel,
     Accept,
     Bell,
+    /// Not a request of ours: another thread's message.
+    Message,
     /// A cancel that belongs to nobody.
     Sweep,
 }
@@ -268,6 +270,7 @@ impl Uring {
 impl Driver for Uring {
     fn listen_to(&mut self, orders: Arc<Orders>) -> io::Result<()> {
         self.queue.poll(orders.bell.as_fd(), libc::POLLIN, other_key(Kind::Bell, 0));
+        orders.bell.use_ring(self.queue.as_fd(), other_key(Kind::Message, 0))?;
         self.orders = Some(orders);
         Ok(())
     }
@@ -385,6 +388,7 @@ impl Driver for Uring {
                 it if it == Kind::Send as u8 => self.sent(done),
                 it if it == Kind::Accept as u8 => self.listeners.accepted(&mut self.queue, done),
                 it if it == Kind::Bell as u8 => self.rung(&done),
+                it if it == Kind::Message as u8 => Some(Event::Rung),
                 it if it == Kind::Cancel as u8 => self.cancelled(&done),
                 it if it == Kind::Sweep as u8 => {
                     self.listeners.stop_again(&mut self.queue);

@@ -1,4 +1,5 @@
 //! What the safe wrappers (`rustix`, `socket2`) do not offer, one concern per file.
 
 pub(crate) mod mapping;
+pub(crate) mod msg_ring;
 pub(crate) mod tcp_info;

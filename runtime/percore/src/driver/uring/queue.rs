@@ -49,6 +49,12 @@ impl Queue {
         self.ring.submitter()
     }
 
+    /// For who sends messages into this ring.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the ring is open as long as `self`.
+        unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
+    }
+
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight
     }

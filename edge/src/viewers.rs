@@ -5,7 +5,7 @@
 
 use crate::counts::CoreRequests;
 use delivery::{Answer, Delivery, Kind, Moment, Reply, Stored, Update};
-use http::{Cors, HttpDate, Parsed};
+use http::{Cors, HttpDate, Parsed, Refusal};
 use percore::{Body, ConnectionId, Inode, Service, Turn};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -53,6 +53,13 @@ impl Viewers {
         }
     }
 
+    /// What is said to a head that is none; the connection ends with it.
+    fn refuse(&self, turn: &mut Turn<'_>, id: ConnectionId, refused: &Refusal) {
+        self.counts.answered(Kind::Other, refused.status);
+        let date = HttpDate::from_unix_secs(turn.unix_millis() / 1000);
+        turn.send(id, http::refusal(refused, &date, &self.cors));
+    }
+
     fn release(&mut self, turn: &mut Turn<'_>) {
         while let Some((id, reply)) = self.delivery.pull() {
             self.reply(turn, id, reply);
@@ -79,9 +86,7 @@ impl Service for Viewers {
             Parsed::Incomplete => 0,
             Parsed::Refused(refused) => {
                 *seat = Seat::Over;
-                self.counts.answered(Kind::Other, refused.status);
-                let date = HttpDate::from_unix_secs(turn.unix_millis() / 1000);
-                turn.send(id, http::refusal(&refused, &date, &self.cors));
+                self.refuse(turn, id, &refused);
                 turn.finish(id);
                 input.len()
             }
@@ -112,6 +117,11 @@ impl Service for Viewers {
         if matches!(seat, Seat::Busy) {
             *seat = Seat::Free;
         }
+    }
+
+    fn late(&mut self, turn: &mut Turn<'_>, id: ConnectionId, seat: &mut Seat) {
+        *seat = Seat::Over;
+        self.refuse(turn, id, &Refusal::TOO_SLOW);
     }
 
     fn closed(&mut self, _turn: &mut Turn<'_>, id: ConnectionId, _seat: Seat) {

@@ -8,9 +8,14 @@ use media::MediaSpan;
 use node::fan::control::server::{self, ControlEvent};
 use node::settings::{Mbps, Parsed};
 use percore::Driver;
-use stage::{Cluster, RUNGS, Viewer, any, broadcast, listed, segment_path, settings, until};
+use stage::{Cluster, RUNGS, Viewer, any, broadcast, listed, on_both_drivers, segment_path, settings, until};
 use std::sync::{Arc, Mutex};
 use ticket::{BroadcastHash, Flags, Key, Keys, Ticket, UnixSeconds, ViewerId};
+
+on_both_drivers! {
+    a_balancer_names_ingests_and_keys_and_hears_how_the_edge_is_doing,
+    an_edge_without_a_balancer_keeps_what_it_was_told,
+}
 
 fn token(secret: [u8; 32]) -> String {
     let ticket = Ticket {
@@ -24,8 +29,7 @@ fn token(secret: [u8; 32]) -> String {
     ticket.seal(&Keys::new(Key::from_secret(secret), None)).to_string()
 }
 
-#[test]
-fn a_balancer_names_ingests_and_keys_and_hears_how_the_edge_is_doing() {
+fn a_balancer_names_ingests_and_keys_and_hears_how_the_edge_is_doing(driver: Driver) {
     let cluster = Cluster::new();
     let ingest = cluster.ingest(MediaSpan::from_secs(2));
     let heard = Arc::new(Mutex::new(Vec::new()));
@@ -48,7 +52,7 @@ fn a_balancer_names_ingests_and_keys_and_hears_how_the_edge_is_doing() {
         lbs: vec![Parsed(balancer.address().into())],
         private: vec![Parsed(broadcast())],
         capacity: Mbps::new(250),
-        ..settings(Driver::Auto, &[])
+        ..settings(driver, &[])
     });
     ingest.begins();
     (0..3).for_each(|nth| ingest.segment(nth));
@@ -92,8 +96,7 @@ fn a_balancer_names_ingests_and_keys_and_hears_how_the_edge_is_doing() {
     edge.ends();
 }
 
-#[test]
-fn an_edge_without_a_balancer_keeps_what_it_was_told() {
+fn an_edge_without_a_balancer_keeps_what_it_was_told(driver: Driver) {
     let cluster = Cluster::new();
     let ingest = cluster.ingest(MediaSpan::from_secs(2));
     let tls = cluster.node("lb").certificates.cluster_server_config().unwrap();
@@ -110,7 +113,7 @@ fn an_edge_without_a_balancer_keeps_what_it_was_told() {
     )
     .unwrap();
     let edge = cluster
-        .edge(edge::Settings { lbs: vec![Parsed(balancer.address().into())], ..settings(Driver::Auto, &[]) });
+        .edge(edge::Settings { lbs: vec![Parsed(balancer.address().into())], ..settings(driver, &[]) });
     ingest.begins();
     (0..3).for_each(|nth| ingest.segment(nth));
     listed(edge.address(), "720p", 2);

@@ -2,7 +2,7 @@
 
 use crate::desk::{Desk, Moment};
 use crate::told::Told;
-use http::Parsed;
+use http::{Parsed, Refusal};
 use media::BitRate;
 use percore::{ConnectionId, Handle, Service, Turn};
 use routing::Heard;
@@ -38,11 +38,24 @@ impl Core {
     }
 }
 
+/// Where one connection stands: one answer at a time, however many requests are ahead.
+#[derive(Debug, Default)]
+pub(crate) enum Seat {
+    /// The next request may be read.
+    #[default]
+    Free,
+    /// An answer is on its way.
+    Busy,
+}
+
 impl Service for Core {
     type Message = Told;
-    type State = ();
+    type State = Seat;
 
-    fn received(&mut self, turn: &mut Turn<'_>, id: ConnectionId, (): &mut (), input: &[u8]) -> usize {
+    fn received(&mut self, turn: &mut Turn<'_>, id: ConnectionId, seat: &mut Seat, input: &[u8]) -> usize {
+        if matches!(seat, Seat::Busy) {
+            return 0;
+        }
         let unix_secs = turn.unix_millis() / 1000;
         match http::parse(input) {
             Parsed::Incomplete => 0,
@@ -53,6 +66,7 @@ impl Service for Core {
                 input.len()
             }
             Parsed::Whole { request, consumed } => {
+                *seat = Seat::Busy;
                 let moment = Moment { now: turn.now(), unix_secs, is_tls: turn.is_tls(id) };
                 let answer = self.desk.answer(moment, &request);
                 turn.send(id, answer.bytes);
@@ -68,6 +82,15 @@ impl Service for Core {
                 consumed
             }
         }
+    }
+
+    fn sent(&mut self, _turn: &mut Turn<'_>, _id: ConnectionId, seat: &mut Seat) {
+        *seat = Seat::Free;
+    }
+
+    fn late(&mut self, turn: &mut Turn<'_>, id: ConnectionId, _seat: &mut Seat) {
+        let bytes = self.desk.refused(turn.unix_millis() / 1000, &Refusal::TOO_SLOW);
+        turn.send(id, bytes);
     }
 
     fn message(&mut self, turn: &mut Turn<'_>, message: Told) {

@@ -16,10 +16,28 @@ use node::operator::OperatorSettings;
 use node::settings::{Address, Millis, Parsed};
 use node::{Node, NodeSettings, Stop};
 use percore::Driver;
+use percore::rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use percore::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// The same stories on both drivers, each a test of its own.
+#[allow(unused_macros, reason = "each story needs another part of the stage")]
+macro_rules! on_both_drivers {
+    ($($(#[$about:meta])* $story:ident,)+) => {
+        mod io_uring {
+            $($(#[$about])* #[test] fn $story() { super::$story(percore::Driver::IoUring); })+
+        }
+        mod epoll {
+            $($(#[$about])* #[test] fn $story() { super::$story(percore::Driver::Epoll); })+
+        }
+    };
+}
+#[allow(unused_imports, reason = "each story needs another part of the stage")]
+pub(crate) use on_both_drivers;
 
 pub(crate) const RUNGS: [&str; 2] = ["720p", "360p"];
 pub(crate) const FIRST: u64 = 850_000_000;
@@ -62,6 +80,13 @@ impl Cluster {
         let tls = self.node("ingest").certificates.cluster_server_config().unwrap();
         let (feed, publishing) = publisher::start(settings, tls).unwrap();
         Ingest { feed, publishing, pitch }
+    }
+
+    /// What a viewer trusts who trusts this cluster's certificates.
+    pub(crate) fn trust(&self) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.directory.path().join("ca.pem")).unwrap()).unwrap();
+        Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
     }
 
     pub(crate) fn edge(&self, settings: Settings) -> Edge {
@@ -185,6 +210,10 @@ impl Edge {
     }
 }
 
+/// A plain socket, or TLS on one.
+pub(crate) trait Wire: Read + Write {}
+impl<T: Read + Write> Wire for T {}
+
 /// A viewer on a connection of its own.
 pub(crate) struct Viewer<S> {
     stream: S,
@@ -221,9 +250,27 @@ impl Viewer<TcpStream> {
     }
 }
 
+impl Viewer<StreamOwned<ClientConnection, TcpStream>> {
+    pub(crate) fn by_tls(address: SocketAddr, trust: &Arc<ClientConfig>) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let session = ClientConnection::new(Arc::clone(trust), name).unwrap();
+        Self::on(StreamOwned::new(session, stream))
+    }
+}
+
 impl<S: Read + Write> Viewer<S> {
     pub(crate) fn on(stream: S) -> Self {
         Self { stream, ahead: Vec::new() }
+    }
+
+    /// The same on a stream of either kind.
+    pub(crate) fn boxed(self) -> Viewer<Box<dyn Wire>>
+    where
+        S: 'static,
+    {
+        Viewer { stream: Box::new(self.stream), ahead: self.ahead }
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Answer {

@@ -1,15 +1,16 @@
 //! One core's delivery.
 
 use crate::directives::Reload;
-use crate::page::{Form, Kept, segment_etag, segment_out_of_range, segment_unchanged};
+use crate::page::{Form, Kept};
 use crate::place::{Place, What};
 use crate::refused::{Fixed, Refused};
 use crate::tickets::{Door, admit};
-use crate::waiting::{Waiter, Waiting};
-use crate::{Access, Answer, Kind, Page, Reply, Segment, Stored, TicketCounts, Update, segment_head};
-use http::{Cors, HttpDate, Method, Request, Status};
+use crate::waiting::{ListId, Waiter, Waiting};
+use crate::{Access, Answer, Kind, Page, Reply, Segment, TicketCounts, Update};
+use http::{Cors, HttpDate, Method, Request};
 use media::{BroadcastId, MediaSequence, RenditionId};
-use std::collections::{HashMap, VecDeque};
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,33 +46,47 @@ pub struct Delivery<B, W> {
     policy: Policy,
     keys: Option<Keys>,
     is_leaving: bool,
-    broadcasts: HashMap<BroadcastId, Broadcast<B, W>>,
-    /// Where each waiter waits.
-    waiters: HashMap<W, (BroadcastId, RenditionId)>,
-    /// Not after the first deadline of all waiters.
-    next: Option<Instant>,
-    released: VecDeque<(W, Reply<B>)>,
+    /// By names that ingests chose, never viewers: whoever asks for a name that is not there adds none.
+    broadcasts: FxHashMap<BroadcastId, Broadcast<B>>,
+    waiting: Waiting<W>,
+    released: VecDeque<Released<W>>,
     fixed: Fixed,
     date: HttpDate,
     tickets: TicketCounts,
 }
 
+/// Viewers who are let go together, and with what. Made into replies as they are pulled, so that ten thousand of them
+/// are ten thousand times a count that goes up, not ten thousand replies in memory.
 #[derive(Debug)]
-struct Broadcast<B, W> {
+struct Released<W> {
+    with: With,
+    waiters: std::vec::IntoIter<Waiter<W>>,
+}
+
+#[derive(Debug)]
+enum With {
+    Page(Kept),
+    Refused(Refused),
+}
+
+#[derive(Debug)]
+struct Broadcast<B> {
     access: Access,
     hash: BroadcastHash,
     hold: Duration,
     is_fed: bool,
     multivariant: Option<Kept>,
     thumb: Option<Kept>,
-    renditions: HashMap<RenditionId, Rendition<B, W>>,
+    /// Few, so that looking at each is quicker than a hash.
+    renditions: Vec<Rendition<B>>,
 }
 
 #[derive(Debug)]
-struct Rendition<B, W> {
+struct Rendition<B> {
+    id: RenditionId,
     listing: Option<Listing>,
-    segments: HashMap<MediaSequence, Segment<B>>,
-    waiting: Waiting<W>,
+    segments: FxHashMap<MediaSequence, Segment<B>>,
+    waiting: ListId,
 }
 
 #[derive(Debug)]
@@ -89,9 +104,8 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
             policy,
             keys: None,
             is_leaving: false,
-            broadcasts: HashMap::new(),
-            waiters: HashMap::new(),
-            next: None,
+            broadcasts: FxHashMap::default(),
+            waiting: Waiting::default(),
             released: VecDeque::new(),
             date: HttpDate::from_unix_secs(0),
             tickets: TicketCounts::default(),
@@ -114,16 +128,19 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
             }
             Update::Stored { broadcast, rendition, sequence, segment } => {
                 if let Some(known) = self.broadcasts.get_mut(&broadcast) {
-                    known.renditions.entry(rendition).or_default().segments.insert(sequence, segment);
+                    known.add(rendition, &mut self.waiting).segments.insert(sequence, segment);
                 }
             }
             Update::Expired { broadcast, rendition, sequence } => {
                 if let Some(known) = self.broadcasts.get_mut(&broadcast)
-                    && let Some(of) = known.renditions.get_mut(&rendition)
+                    && let Some(at) = known.place(rendition.as_str())
                 {
+                    let of = &mut known.renditions[at];
                     of.segments.remove(&sequence);
                     if of.segments.is_empty() && of.listing.is_none() {
-                        known.renditions.remove(&rendition);
+                        let of = known.renditions.swap_remove(at);
+                        let free = self.waiting.close(of.waiting);
+                        self.let_go(free, Refused::NotFound);
                     }
                 }
             }
@@ -132,10 +149,10 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
             }
             Update::Withdrawn { broadcast, rendition } => {
                 if let Some(known) = self.broadcasts.get_mut(&broadcast)
-                    && let Some(of) = known.renditions.get_mut(&rendition)
+                    && let Some(at) = known.place(rendition.as_str())
                 {
-                    of.listing = None;
-                    let free = of.waiting.all();
+                    known.renditions[at].listing = None;
+                    let free = self.waiting.all(known.renditions[at].waiting);
                     self.let_go(free, Refused::NotFound);
                 }
             }
@@ -153,22 +170,25 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
                 if let Some(known) = self.broadcasts.get_mut(&broadcast) {
                     known.is_fed = is_fed;
                     if !is_fed {
-                        let free = known.all_waiting();
-                        self.let_go(free, Refused::NotFed);
+                        let lists = known.lists();
+                        self.let_all_go(lists, Refused::NotFed);
                     }
                 }
             }
             Update::Gone { broadcast } => {
-                if let Some(mut known) = self.broadcasts.remove(&broadcast) {
-                    self.let_go(known.all_waiting(), Refused::NotFound);
+                if let Some(known) = self.broadcasts.remove(&broadcast) {
+                    for list in known.lists() {
+                        let free = self.waiting.close(list);
+                        self.let_go(free, Refused::NotFound);
+                    }
                 }
             }
             Update::Keys(keys) => self.keys = keys,
             Update::Leaving(is_leaving) => {
                 self.is_leaving = is_leaving;
                 if is_leaving {
-                    let free = self.broadcasts.values_mut().flat_map(Broadcast::all_waiting).collect();
-                    self.let_go(free, Refused::Leaving);
+                    let lists = self.broadcasts.values().flat_map(Broadcast::lists).collect();
+                    self.let_all_go(lists, Refused::Leaving);
                 }
             }
         }
@@ -191,42 +211,53 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
 
     /// Replies of those whose wait is over.
     pub fn pull(&mut self) -> Option<(W, Reply<B>)> {
-        self.released.pop_front()
+        loop {
+            let released = self.released.front_mut()?;
+            let Some(waiter) = released.waiters.next() else {
+                self.released.pop_front();
+                continue;
+            };
+            let reply = match &mut released.with {
+                With::Page(kept) => {
+                    let (status, bytes) = kept.answer(waiter.form, None, &self.date);
+                    let keep_alive = waiter.form.keeps_alive();
+                    Reply { status, kind: Kind::Media, bytes, stored: None, keep_alive }
+                }
+                With::Refused(why) => self.fixed.refusal(*why).reply(waiter.form, Kind::Media, &self.date),
+            };
+            return Some((waiter.id, reply));
+        }
     }
 
     /// When [`Delivery::tick`] wants to be called; may be early, never late.
     pub fn deadline(&self) -> Option<Instant> {
-        self.next
+        self.waiting.deadline()
     }
 
     /// Lets go everybody who waited three target durations (rule D05).
     pub fn tick(&mut self, now: Moment) {
         self.turn_to(now);
-        let mut free = Vec::new();
-        self.next = None;
-        for of in self.broadcasts.values_mut().flat_map(|known| known.renditions.values_mut()) {
-            free.extend(of.waiting.overdue(now.at));
-            self.next = sooner(self.next, of.waiting.deadline());
-        }
+        let free = self.waiting.overdue(now.at);
         self.let_go(free, Refused::HeldTooLong);
     }
 
     /// The viewer is gone; nothing will be handed out for it, also not what [`Delivery::pull`] has not handed out yet.
     pub fn forget(&mut self, waiter: W) {
-        if let Some((broadcast, rendition)) = self.waiters.remove(&waiter) {
-            if let Some(known) = self.broadcasts.get_mut(&broadcast)
-                && let Some(of) = known.renditions.get_mut(&rendition)
-            {
-                of.waiting.forget(waiter);
+        if self.waiting.forget(waiter) {
+            return;
+        }
+        for released in &mut self.released {
+            let mut others = std::mem::take(&mut released.waiters);
+            if others.as_slice().iter().any(|it| it.id == waiter) {
+                others = others.filter(|it| it.id != waiter).collect::<Vec<_>>().into_iter();
             }
-        } else if !self.released.is_empty() {
-            self.released.retain(|(id, _)| *id != waiter);
+            released.waiters = others;
         }
     }
 
     /// How many wait.
     pub fn waiting(&self) -> usize {
-        self.waiters.len()
+        self.waiting.len()
     }
 
     /// What tickets came with.
@@ -249,24 +280,30 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
         has_ended: bool,
     ) {
         let Some(known) = self.broadcasts.get_mut(broadcast) else { return };
-        let of = known.renditions.entry(rendition).or_default();
-        let listing = of.listing.insert(Listing { kept: Kept::new(page), last, has_ended });
+        let of = known.add(rendition, &mut self.waiting);
         // Rule D10: who waits for more than there will ever be gets the end.
-        let free = if has_ended { of.waiting.all() } else { of.waiting.reached(last) };
-        for (id, waiter) in free {
-            self.waiters.remove(&id);
-            let (status, bytes) = listing.kept.answer(waiter.form, None, &self.date);
-            let keep_alive = waiter.form.keeps_alive();
-            self.released
-                .push_back((id, Reply { status, kind: Kind::Media, bytes, stored: None, keep_alive }));
+        let free = match has_ended {
+            true => self.waiting.all(of.waiting),
+            false => self.waiting.reached(of.waiting, last),
+        };
+        let mut kept = Kept::new(page);
+        if !free.is_empty() {
+            kept.stamp(&self.date);
+            self.released.push_back(Released { with: With::Page(kept.clone()), waiters: free.into_iter() });
+        }
+        of.listing = Some(Listing { kept, last, has_ended });
+    }
+
+    fn let_all_go(&mut self, lists: Vec<ListId>, why: Refused) {
+        for list in lists {
+            let free = self.waiting.all(list);
+            self.let_go(free, why);
         }
     }
 
-    fn let_go(&mut self, free: Vec<(W, Waiter)>, why: Refused) {
-        for (id, waiter) in free {
-            self.waiters.remove(&id);
-            let reply = self.fixed.refusal(why).reply(waiter.form, Kind::Media, &self.date);
-            self.released.push_back((id, reply));
+    fn let_go(&mut self, free: Vec<Waiter<W>>, why: Refused) {
+        if !free.is_empty() {
+            self.released.push_back(Released { with: With::Refused(why), waiters: free.into_iter() });
         }
     }
 
@@ -279,16 +316,17 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
     ) -> Result<Option<Reply<B>>, (Kind, Refused)> {
         let unknown = (Kind::Other, Refused::NotFound);
         let place = Place::parse(request.path).ok_or(unknown)?;
-        let (name, known) = self.broadcasts.get_key_value(place.broadcast).ok_or(unknown)?;
+        let known = self.broadcasts.get_mut(place.broadcast).ok_or(unknown)?;
         let kind = place.what.kind();
         let door = Door { access: known.access, hash: known.hash, edge: self.policy.edge };
         admit(&mut self.tickets, self.keys.as_ref(), door, place.token, now.unix_secs)
             .map_err(|refused| (kind, refused))?;
         let not_found = (kind, Refused::NotFound);
         if let What::Segment { rendition, sequence } = place.what {
-            let segment =
-                known.renditions.get(rendition).and_then(|of| of.segments.get(&sequence)).ok_or(not_found)?;
-            return Ok(Some(self.segment(segment, request, form)));
+            let of = known.place(rendition).map(|at| &known.renditions[at]).ok_or(not_found)?;
+            let segment = of.segments.get(&sequence).ok_or(not_found)?;
+            let reply = segment.reply(request, form, &self.policy.cors, &self.date);
+            return reply.map(Some).map_err(|refused| (kind, refused));
         }
         if self.is_leaving {
             return Err((kind, Refused::Leaving));
@@ -296,75 +334,39 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
         if !known.is_fed {
             return Err((kind, Refused::NotFed));
         }
-        let name = name.clone();
-        let known = self.broadcasts.get_mut(&name).ok_or(not_found)?;
-        let held = request.if_none_match;
         let kept = match place.what {
             What::Multivariant => known.multivariant.as_mut().ok_or(not_found)?,
             What::Thumb => known.thumb.as_mut().ok_or(not_found)?,
             What::Segment { .. } => return Err(not_found),
             What::Media { rendition } => {
-                let rendition = known.renditions.get_key_value(rendition).ok_or(not_found)?.0.clone();
-                let of = known.renditions.get_mut(&rendition).ok_or(not_found)?;
+                let at = known.place(rendition).ok_or(not_found)?;
+                let of = &mut known.renditions[at];
                 let listing = of.listing.as_mut().ok_or(not_found)?;
                 // Rule D08: after the end directives mean nothing.
                 if !listing.has_ended {
                     let bad = |_| (kind, Refused::BadDirective);
                     let reload = Reload::parse(request.query).map_err(bad)?;
                     if let Some(wanted) = reload.missing(listing.last).map_err(bad)? {
-                        if self.waiters.len() >= self.policy.waiters {
+                        if self.waiting.len() >= self.policy.waiters {
                             return Err((kind, Refused::TooManyWait));
                         }
                         let until = now.at + known.hold;
-                        of.waiting.hold(id, Waiter { wanted, form, until });
-                        self.waiters.insert(id, (name, rendition));
-                        self.next = sooner(self.next, Some(until));
+                        self.waiting.hold(of.waiting, Waiter { id, wanted, form, until });
                         return Ok(None);
                     }
                 }
                 &mut listing.kept
             }
         };
-        let (status, bytes) = kept.answer(form, held, &self.date);
+        if request.if_match.is_some_and(|tags| !http::etag_is_among(tags, kept.etag(form))) {
+            return Err((kind, Refused::OtherTag));
+        }
+        let (status, bytes) = kept.answer(form, request.if_none_match, &self.date);
         Ok(Some(Reply { status, kind, bytes, stored: None, keep_alive: form.keeps_alive() }))
-    }
-
-    fn segment(&self, segment: &Segment<B>, request: &Request<'_>, form: Form) -> Reply<B> {
-        let cors = &self.policy.cors;
-        let Segment { body, len, tag } = segment;
-        let keep_alive = form.keeps_alive();
-        let reply = |status, bytes, stored| Reply { status, kind: Kind::Segment, bytes, stored, keep_alive };
-        let etag = || segment_etag(*tag);
-        if request.if_none_match.is_some_and(|held| http::etag_matches(held, &etag())) {
-            let head = segment_unchanged(*tag, cors).dated(&self.date, form.connection, true);
-            return reply(Status::NOT_MODIFIED, head, None);
-        }
-        // RFC 9110, 13.1.5: another tag (or a date, which we never gave) means the whole.
-        let range = request.range.filter(|_| request.if_range.is_none_or(|tag| tag == etag()));
-        match range.map(|range| range.of(*len)) {
-            None if form.connection == http::Connection::Implied && !form.is_head => {
-                reply(Status::OK, bytes::Bytes::new(), Some(Stored::WithHead(body.clone())))
-            }
-            None => {
-                let head = segment_head(*len, *tag, None, cors).dated(&self.date, form.connection, true);
-                let all = Stored::Range { body: body.clone(), from: 0, len: *len };
-                reply(Status::OK, head, (!form.is_head).then_some(all))
-            }
-            Some(Ok(span)) => {
-                let head =
-                    segment_head(*len, *tag, Some(span), cors).dated(&self.date, form.connection, true);
-                let some = Stored::Range { body: body.clone(), from: span.from, len: span.len };
-                reply(Status::PARTIAL_CONTENT, head, Some(some))
-            }
-            Some(Err(_)) => {
-                let answer = segment_out_of_range(*len, cors);
-                reply(answer.status(), answer.dated(&self.date, form.connection, form.is_head), None)
-            }
-        }
     }
 }
 
-impl<B, W: Copy + Eq + Hash> Broadcast<B, W> {
+impl<B> Broadcast<B> {
     fn new(name: &BroadcastId, access: Access, hold: Duration) -> Self {
         Self {
             access,
@@ -373,18 +375,26 @@ impl<B, W: Copy + Eq + Hash> Broadcast<B, W> {
             is_fed: true,
             multivariant: None,
             thumb: None,
-            renditions: HashMap::new(),
+            renditions: Vec::new(),
         }
     }
 
-    fn all_waiting(&mut self) -> Vec<(W, Waiter)> {
-        self.renditions.values_mut().flat_map(|of| of.waiting.all()).collect()
+    fn place(&self, rendition: &str) -> Option<usize> {
+        self.renditions.iter().position(|of| of.id.as_str() == rendition)
     }
-}
 
-impl<B, W> Default for Rendition<B, W> {
-    fn default() -> Self {
-        Self { listing: None, segments: HashMap::new(), waiting: Waiting::default() }
+    /// That rendition, new if it was not there.
+    fn add<W: Copy + Eq + Hash>(&mut self, id: RenditionId, waiting: &mut Waiting<W>) -> &mut Rendition<B> {
+        let at = self.place(id.as_str()).unwrap_or_else(|| {
+            let segments = FxHashMap::default();
+            self.renditions.push(Rendition { id, listing: None, segments, waiting: waiting.open() });
+            self.renditions.len() - 1
+        });
+        &mut self.renditions[at]
+    }
+
+    fn lists(&self) -> Vec<ListId> {
+        self.renditions.iter().map(|of| of.waiting).collect()
     }
 }
 
@@ -396,12 +406,5 @@ impl What<'_> {
             What::Media { .. } => Kind::Media,
             What::Segment { .. } => Kind::Segment,
         }
-    }
-}
-
-fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
     }
 }

@@ -26,9 +26,16 @@ impl Reload {
     /// No playlist here lists parts, so a part of a segment is there when the segment is: whoever asks for part N
     /// of M is answered once M is listed, which holds M's parts whatever N is (rule D02).
     pub(crate) fn parse(query: Query<'_>) -> Result<Self, BadDirective> {
-        let sequence = query.value("_HLS_msn").map(number).transpose();
-        let part = query.value("_HLS_part").map(number).transpose();
-        match (sequence, part) {
+        let (mut sequence, mut part) = (None, None);
+        for (name, value) in query.pairs() {
+            // Of several the first.
+            match name {
+                "_HLS_msn" if sequence.is_none() => sequence = Some(value),
+                "_HLS_part" if part.is_none() => part = Some(value),
+                _ => {}
+            }
+        }
+        match (sequence.map(number).transpose(), part.map(number).transpose()) {
             (Err(()), _) => Err(BadDirective("_HLS_msn is no number")),
             (_, Err(())) => Err(BadDirective("_HLS_part is no number")),
             (Ok(None), Ok(Some(_))) => Err(BadDirective("_HLS_part needs _HLS_msn")),

@@ -16,12 +16,14 @@ mod page;
 mod place;
 mod refused;
 mod reply;
+mod segment;
 mod tickets;
 mod update;
 mod waiting;
 
 pub use delivery::{Delivery, Moment, Policy, WAITERS};
-pub use page::{Page, picture, playlist, segment_head};
+pub use page::{Page, picture, playlist};
 pub use reply::{Answer, Kind, Reply, Stored};
+pub use segment::segment_head;
 pub use tickets::TicketCounts;
 pub use update::{Access, Segment, Update};

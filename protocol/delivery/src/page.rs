@@ -1,13 +1,11 @@
-//! Answers that are rendered once: playlists plain and gzipped, the still picture, heads of segments.
+//! Answers that are rendered once: playlists plain and gzipped, the still picture.
 
-use http::{Cors, Head, HttpDate, Prerendered, Span, Stamped, Status};
+use http::{Cors, Head, HttpDate, Prerendered, Stamped, Status};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// RFC 8216bis, 4; rule S07.
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
-/// Rule S09.
-const TRANSPORT_STREAM: &str = "video/mp2t";
 
 /// A small resource with every answer about it, made on one thread and shared by all cores.
 #[derive(Clone, Debug)]
@@ -56,52 +54,8 @@ pub fn picture(media_type: &str, body: &[u8], tag: u64, max_age: Duration, cors:
     Arc::new(Page { plain: Encoded { etag, whole, unchanged }, gzip: None })
 }
 
-/// What a segment is told by to a cache: its name never means other bytes (rule T13).
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
-
-/// The head of a whole segment of `len` bytes, or of `span` of it. `tag` is a hash of its bytes.
-///
-/// The head in front of a stored body is dated when it is stored: that is when the answer originated, and its age
-/// matters to nobody.
-pub fn segment_head(len: u64, tag: u64, span: Option<Span>, cors: &Cors) -> Prerendered {
-    let (status, sent) = span.map_or((Status::OK, len), |span| (Status::PARTIAL_CONTENT, span.len));
-    let mut head = Head::new(status)
-        .content(TRANSPORT_STREAM, sent)
-        .cache_control(FOR_EVER)
-        .field("ETag", segment_etag(tag))
-        .field("Accept-Ranges", "bytes");
-    if let Some(Span { from, len: sent }) = span {
-        head = head.field("Content-Range", format_args!("bytes {from}-{}/{len}", from + sent - 1));
-    }
-    head.cors(cors).alone()
-}
-
-pub(crate) fn segment_etag(tag: u64) -> String {
-    format!("\"{tag:016x}\"")
-}
-
-/// 304 of a segment.
-pub(crate) fn segment_unchanged(tag: u64, cors: &Cors) -> Prerendered {
-    Head::new(Status::NOT_MODIFIED)
-        .cache_control(FOR_EVER)
-        .field("ETag", segment_etag(tag))
-        .cors(cors)
-        .alone()
-}
-
-/// 416 of a segment.
-pub(crate) fn segment_out_of_range(len: u64, cors: &Cors) -> Prerendered {
-    let range = format!("bytes */{len}");
-    http::sentence(
-        Status::RANGE_NOT_SATISFIABLE,
-        cors,
-        &[("Content-Range", &range)],
-        &format!("the range lies outside of the {len} bytes there are"),
-    )
-}
-
 /// One core's copy of a page: this second's bytes of each coding.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Kept {
     page: Arc<Page>,
     plain: Stamped,
@@ -113,6 +67,21 @@ impl Kept {
         let plain = Stamped::new(page.plain.whole.clone());
         let gzip = page.gzip.as_ref().map(|gzip| Stamped::new(gzip.whole.clone()));
         Self { page, plain, gzip }
+    }
+
+    /// Makes this second's bytes, so that every copy of this shares them.
+    pub(crate) fn stamp(&mut self, date: &HttpDate) {
+        for stamped in std::iter::once(&mut self.plain).chain(&mut self.gzip) {
+            stamped.at(date, http::Connection::Implied, false);
+        }
+    }
+
+    /// The tag of what somebody in that form would be sent.
+    pub(crate) fn etag(&self, form: Form) -> &str {
+        match &self.page.gzip {
+            Some(gzip) if form.takes_gzip => &gzip.etag,
+            _ => &self.page.plain.etag,
+        }
     }
 
     /// What to send to somebody who takes (or does not take) gzip and has `held` already.

@@ -14,6 +14,7 @@ pub(crate) enum Refused {
     BadDirective,
     HeldTooLong,
     TooManyWait,
+    OtherTag,
 }
 
 /// The answers that are the same for everybody.
@@ -21,7 +22,7 @@ pub(crate) enum Refused {
 pub(crate) struct Fixed {
     pub(crate) options: Sentence,
     /// In the order of [`Refused`].
-    refusals: [Sentence; 7],
+    refusals: [Sentence; 8],
 }
 
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl Fixed {
         let allow = [
             ("Allow", "GET, HEAD, OPTIONS"),
             ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS"),
-            ("Access-Control-Allow-Headers", "Range, If-None-Match, If-Range"),
+            ("Access-Control-Allow-Headers", "Range, If-Match, If-None-Match, If-Range"),
             ("Access-Control-Max-Age", "86400"),
         ];
         let again = [("Retry-After", "1")];
@@ -58,6 +59,7 @@ impl Fixed {
                 ),
                 say(Status::UNAVAILABLE, &again, "that segment did not come in time"),
                 say(Status::UNAVAILABLE, &again, "too many wait for a playlist here"),
+                say(Status::PRECONDITION_FAILED, &[], "it has another tag than If-Match names"),
             ],
         }
     }

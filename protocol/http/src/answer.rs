@@ -261,7 +261,7 @@ pub fn sentence(status: Status, cors: &Cors, fields: &[(&str, &str)], text: &str
 pub fn refusal(refused: &crate::Refusal, date: &HttpDate, cors: &Cors) -> Bytes {
     let allow: &[(&str, &str)] =
         if refused.status == Status::METHOD_NOT_ALLOWED { &[("Allow", "GET, HEAD, OPTIONS")] } else { &[] };
-    sentence(refused.status, cors, allow, refused.why).dated(date, Connection::Close, false)
+    sentence(refused.status, cors, allow, refused.why).dated(date, Connection::Close, refused.is_head)
 }
 
 #[cfg(test)]
@@ -318,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_why_and_closes() {
-        let refused = crate::Refusal { status: Status::METHOD_NOT_ALLOWED, why: "only GET" };
+        let refused = crate::Refusal { status: Status::METHOD_NOT_ALLOWED, why: "only GET", is_head: false };
         let bytes = refusal(&refused, &noon(), &Cors::anybody());
         for part in [
             "405 Method Not Allowed\r\n",
@@ -328,6 +328,8 @@ mod tests {
         ] {
             assert!(text(&bytes).contains(part), "{part:?} is missing");
         }
+        let to_head = refusal(&crate::Refusal { is_head: true, ..refused }, &noon(), &Cors::anybody());
+        assert!(text(&to_head).ends_with("\r\n\r\n") && text(&to_head).contains("Content-Length: 9\r\n"));
     }
 
     #[test]

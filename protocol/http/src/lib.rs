@@ -14,10 +14,11 @@ mod query;
 mod range;
 mod request;
 mod status;
+mod target;
 
 pub use answer::{Connection, Cors, Head, Prerendered, Stamped, refusal, sentence};
 pub use date::HttpDate;
-pub use etag::{accepts_gzip, etag_matches};
+pub use etag::{accepts_gzip, etag_is_among, etag_matches};
 pub use query::Query;
 pub use range::{Range, Span, Unsatisfiable};
 pub use request::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES, Method, Parsed, Refusal, Request, parse};

@@ -2,25 +2,19 @@
 
 use std::fmt;
 
-/// A status code and its reason phrase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Status(u16);
+/// A status code and its reason phrase: its place in the table below.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Status(u8);
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal $reason:literal,)*) => {
         impl Status {
-            $($(#[$doc])* pub const $name: Self = Self($code);)*
+            $($(#[$doc])* pub const $name: Self = Self::of($code);)*
 
             /// Every status there is, for counters with one place each.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// The reason phrase, for people.
-            pub fn reason(self) -> &'static str {
-                match self.0 {
-                    $($code => $reason,)*
-                    _ => "",
-                }
-            }
+            const TABLE: &'static [(u16, &'static str)] = &[$(($code, $reason),)*];
         }
     };
 }
@@ -50,6 +44,8 @@ codes! {
     METHOD_NOT_ALLOWED = 405 "Method Not Allowed",
     /// The head took too long to arrive.
     REQUEST_TIMEOUT = 408 "Request Timeout",
+    /// Not the tag it is wanted under.
+    PRECONDITION_FAILED = 412 "Precondition Failed",
     /// Requests have no bodies here.
     CONTENT_TOO_LARGE = 413 "Content Too Large",
     /// Target over its bound.
@@ -62,6 +58,8 @@ codes! {
     HEAD_TOO_LARGE = 431 "Request Header Fields Too Large",
     /// Our fault.
     INTERNAL = 500 "Internal Server Error",
+    /// A method nobody here has heard of.
+    NOT_IMPLEMENTED = 501 "Not Implemented",
     /// Not now; Retry-After says when.
     UNAVAILABLE = 503 "Service Unavailable",
     /// Neither 1.0 nor 1.1.
@@ -69,19 +67,58 @@ codes! {
 }
 
 impl Status {
+    /// Only of a code that is in the table; refused by the compiler otherwise, as it is only used for constants.
+    const fn of(code: u16) -> Self {
+        let mut place = 0;
+        while Self::TABLE[place].0 != code {
+            place += 1;
+        }
+        Self(place as u8)
+    }
+
+    /// Its place in [`Status::ALL`].
+    pub const fn place(self) -> usize {
+        self.0 as usize
+    }
+
     /// The three digits.
     pub const fn code(self) -> u16 {
-        self.0
+        Self::TABLE[self.place()].0
+    }
+
+    /// The reason phrase, for people.
+    pub const fn reason(self) -> &'static str {
+        Self::TABLE[self.place()].1
     }
 
     /// Whether such an answer never has a body (RFC 9110, 6.4.1).
     pub const fn is_bodiless(self) -> bool {
-        matches!(self.0, 204 | 304)
+        matches!(self.code(), 204 | 304)
     }
 }
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.0, self.reason())
+        write!(f, "{} {}", self.code(), self.reason())
+    }
+}
+
+impl fmt::Debug for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Status({})", self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_is_in_its_place() {
+        for (place, status) in Status::ALL.iter().enumerate() {
+            assert_eq!(status.place(), place);
+            assert!(!status.reason().is_empty());
+        }
+        assert_eq!(Status::NOT_FOUND.to_string(), "404 Not Found");
     }
 }

@@ -1,0 +1,155 @@
+//! Who is on stage: starts what a row needs, ends what it does not, knows where each is reached.
+
+use crate::error::BenchError;
+use crate::feed::{Ingest, RENDITIONS};
+use crate::ground::{Ground, Network, Space};
+use crate::ours::{EdgePlan, Ours, Store, until};
+use crate::rows::{Kind, Row, Who};
+use crate::servers::Server;
+use crate::theirs::{self, Files};
+use crate::viewers::Aim;
+use std::collections::{BTreeMap, BTreeSet};
+
+const fn plan(name: &'static str, nth: u16, store: Store, cores: usize) -> EdgePlan {
+    EdgePlan { name, http: 8080 + nth, https: 8440 + nth, operator: 8400 + nth, store, cores, is_linked: false }
+}
+
+const EDGE: EdgePlan = plan("edge", 0, Store::Huge, 1);
+const EDGE_PAGES: EdgePlan = plan("edge-pages", 1, Store::Pages, 1);
+const EDGE_MEMFD: EdgePlan = plan("edge-memfd", 2, Store::Memfd, 1);
+const EDGE_WIDE: EdgePlan = plan("edge-wide", 3, Store::Huge, 2);
+const BALANCER: u16 = 8180;
+/// Connections nginx is given room for.
+const NGINX_CONNECTIONS: usize = 16_384;
+
+/// All that runs. Servers end before what they stand on.
+#[derive(Debug)]
+pub(crate) struct Cast {
+    running: BTreeMap<Who, Server>,
+    /// Whether the edge was started with a balancer to tell.
+    is_linked: bool,
+    pub(crate) ingest: Ingest,
+    pub(crate) files: Files,
+    pub(crate) ours: Ours,
+    pub(crate) ground: Ground,
+}
+
+impl Cast {
+    /// Lays the ground, starts the feed and one edge, and gives nginx and HAProxy what that edge answers.
+    pub(crate) fn assemble() -> Result<Self, BenchError> {
+        let ground = Ground::lay()?;
+        let ours = Ours::prepare(&ground)?;
+        let ingest = Space::Server.within(|| Ingest::start(&ours.certificates()))?;
+        let edge = ours.edge(EDGE)?;
+        let target = ours.playlist();
+        let get = |target: &str| {
+            let aim = ours.aim(EDGE, Network::Loopback, target);
+            until(target, || Space::Server.within(|| aim.ask(&mut aim.connect(0)?)))
+        };
+        let playlist = get(&target)?;
+        let mut segments = Vec::new();
+        for (rendition, len) in RENDITIONS {
+            let target = ours.newest(EDGE, rendition)?;
+            let answer = get(&target)?;
+            if answer.body.len() != len {
+                return Err(BenchError::answer("mascaret", format!("{target}: {} bytes, not {len}", answer.body.len())));
+            }
+            segments.push((rendition, target, answer));
+        }
+        let files = Files::write(&ground, &ours.certificates(), (&target, &playlist), &segments)?;
+        let running = BTreeMap::from([(Who::Edge, edge)]);
+        Ok(Self { running, is_linked: false, ingest, files, ours, ground })
+    }
+
+    /// Has exactly the servers that these need running.
+    pub(crate) fn call(&mut self, who: &[Who]) -> Result<(), BenchError> {
+        let mut wanted: BTreeSet<Who> = who.iter().map(|who| process(*who)).collect();
+        let is_linked = wanted.contains(&Who::Balancer);
+        if is_linked {
+            wanted.insert(Who::Edge);
+        }
+        if self.is_linked != is_linked {
+            self.running.remove(&Who::Edge);
+        }
+        self.running.retain(|who, _| wanted.contains(who));
+        self.is_linked = is_linked;
+        for who in wanted {
+            if self.running.contains_key(&who) {
+                continue;
+            }
+            let server = match who {
+                Who::Edge => self.ours.edge(EdgePlan { is_linked, ..EDGE })?,
+                Who::EdgePages => self.ours.edge(EDGE_PAGES)?,
+                Who::EdgeMemfd => self.ours.edge(EDGE_MEMFD)?,
+                Who::EdgeWide => self.ours.edge(EDGE_WIDE)?,
+                Who::Balancer => self.ours.balancer(BALANCER, BALANCER + 1)?,
+                Who::NginxWide => self.files.nginx("nginx-wide", "0,1", NGINX_CONNECTIONS)?,
+                Who::HaProxy => self.files.haproxy()?,
+                _ => self.files.nginx("nginx", "0", NGINX_CONNECTIONS)?,
+            };
+            self.running.insert(who, server);
+        }
+        Ok(())
+    }
+
+    /// Ends one, so that the next call starts it fresh.
+    pub(crate) fn dismiss(&mut self, who: Who) {
+        self.running.remove(&process(who));
+    }
+
+    /// Every process of every server.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.running.values().flat_map(Server::pids).collect()
+    }
+
+    /// The processes of one.
+    pub(crate) fn pids_of(&self, who: Who) -> Vec<u32> {
+        self.running.get(&process(who)).map(Server::pids).unwrap_or_default()
+    }
+
+    /// Where one is asked for what a row is about; waits until it has it.
+    pub(crate) fn aim(&self, who: Who, row: &Row) -> Result<Aim, BenchError> {
+        let plan = edge_plan(who);
+        let (target, status) = match (row.kind, plan) {
+            (Kind::Segment { rendition, .. }, Some(plan)) => (self.ours.newest(plan, rendition)?, 200),
+            (Kind::Segment { rendition, .. }, None) => (self.files.segments[rendition].clone(), 200),
+            (Kind::Playlist | Kind::Wrk, Some(_)) => (self.ours.playlist(), 200),
+            (Kind::Playlist | Kind::Wrk, None) => (self.files.playlist.clone(), 200),
+            (Kind::Redirect, _) => ("/go/bench".to_owned(), if who == Who::Balancer { 307 } else { 302 }),
+        };
+        let port = match (plan, who) {
+            (Some(plan), _) => plan.http,
+            (_, Who::Balancer) => BALANCER,
+            (_, Who::HaProxy) => theirs::HAPROXY,
+            (_, Who::NginxHuge) => theirs::NGINX_HUGE,
+            (_, Who::NginxCache) => theirs::NGINX_CACHE,
+            _ => theirs::NGINX,
+        };
+        let aim = Aim { server: who.name().to_owned(), network: row.network, port, target, status };
+        until(who.name(), || aim.network.viewers().within(|| aim.ask(&mut aim.connect(0)?)))?;
+        Ok(aim)
+    }
+
+    /// The operator's address of one of our edges.
+    pub(crate) fn operator(who: Who) -> Option<u16> {
+        edge_plan(who).map(|plan| plan.operator)
+    }
+}
+
+fn edge_plan(who: Who) -> Option<EdgePlan> {
+    match who {
+        Who::Edge => Some(EDGE),
+        Who::EdgePages => Some(EDGE_PAGES),
+        Who::EdgeMemfd => Some(EDGE_MEMFD),
+        Who::EdgeWide => Some(EDGE_WIDE),
+        _ => None,
+    }
+}
+
+/// Several faces of nginx are one process.
+fn process(who: Who) -> Who {
+    match who {
+        Who::NginxHuge | Who::NginxCache => Who::Nginx,
+        other => other,
+    }
+}

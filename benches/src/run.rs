@@ -1,0 +1,204 @@
+//! Takes a row's windows, one of each contender in turn, and refuses those that say nothing.
+
+use crate::cast::Cast;
+use crate::error::BenchError;
+use crate::ground::{SERVER_CORE, VIEWER_CORE};
+use crate::meter::{Reading, Strangers, pace};
+use crate::report::{Compared, Measured, RowReport};
+use crate::rows::{Kind, Row, Unit, Who};
+use crate::spread::Spread;
+use crate::viewers::{Load, Sample, counted};
+use crate::wrk;
+use node::Stop;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+/// How windows are taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    pub(crate) windows: usize,
+    pub(crate) window: Duration,
+    pub(crate) is_quick: bool,
+    /// Goes on where a quiet machine is wanted and not had.
+    pub(crate) is_noisy: bool,
+}
+
+/// Share of a core that strangers, or idling servers, may use.
+const STRANGERS_MOST: f64 = 0.03;
+/// How often a disturbed window is taken again.
+const AGAIN: usize = 3;
+/// Connections of rows that do not say.
+const CONNECTIONS: usize = 128;
+const WARM: Duration = Duration::from_millis(400);
+
+/// What the windows of one contender said, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Series {
+    pub(crate) values: Vec<f64>,
+    /// Shares of the server's and the viewers' core.
+    pub(crate) busy: Vec<[f64; 2]>,
+    pub(crate) steal: f64,
+    /// How fast the processor was.
+    pub(crate) paces: Vec<f64>,
+}
+
+/// The stage, and how it is used.
+#[derive(Debug)]
+pub(crate) struct Bench<'a> {
+    pub(crate) cast: &'a mut Cast,
+    pub(crate) manner: Manner,
+    pub(crate) stop: &'a Stop,
+}
+
+impl Bench<'_> {
+    /// One row, told as it comes.
+    pub(crate) fn row(&mut self, row: &Row) -> Result<RowReport, BenchError> {
+        let who: Vec<Who> = if self.manner.is_quick { row.quick.to_vec() } else { row.who.to_vec() };
+        println!("\n{} ({}, {}) [{}]", row.title, row.network.word(), row.unit.name(), row.key);
+        self.cast.call(&who)?;
+        let idle = self.idle()?;
+        let mut series: BTreeMap<Who, Series> = BTreeMap::new();
+        for round in 1..=self.manner.windows {
+            print!("  {round}/{}", self.manner.windows);
+            // The other way round every other time: who comes first is never the same one's luck.
+            let order: Vec<Who> = if round % 2 == 1 { who.clone() } else { who.iter().rev().copied().collect() };
+            for who in order {
+                let _ = std::io::stdout().flush();
+                let series = series.entry(who).or_default();
+                self.window(row, who, idle, series)?;
+                let value = series.values.last().copied().unwrap_or_default();
+                print!("  {} {}", who.name(), figure(value));
+            }
+            println!();
+        }
+        Ok(report(row, &who, &series, idle))
+    }
+
+    /// One window that nobody disturbed.
+    fn window(&mut self, row: &Row, who: Who, idle: f64, series: &mut Series) -> Result<(), BenchError> {
+        let aim = self.cast.aim(who, row)?;
+        let connections = match row.kind {
+            Kind::Segment { connections, .. } => connections,
+            _ => CONNECTIONS,
+        };
+        let load = Load { connections, warm: WARM, window: self.manner.window };
+        let (stop, pids) = (self.stop, self.cast.pids());
+        for attempt in 1..=AGAIN {
+            let before = Strangers::now(&pids);
+            let (sample, pace) = aim.network.viewers().within(|| {
+                let pace = pace();
+                let sample = match row.kind {
+                    Kind::Wrk => wrk::window(&aim, load, stop)?.sample,
+                    _ => counted::window(&aim, load, stop)?,
+                };
+                Ok((sample, pace))
+            })?;
+            let strangers = before.share_until(&Strangers::now(&pids));
+            if strangers > STRANGERS_MOST {
+                print!("  ({}: strangers used {:.0} % of a core)", who.name(), strangers * 100.0);
+                if attempt < AGAIN {
+                    continue;
+                }
+                if !self.manner.is_noisy {
+                    return Err(BenchError::Refused(format!(
+                        "other programs used {:.0} % of a core while {} was measured, {:.0} % is allowed; \
+                         --noisy goes on all the same",
+                        strangers * 100.0,
+                        who.name(),
+                        STRANGERS_MOST * 100.0
+                    )));
+                }
+            }
+            series.take(row.unit, &sample, if who.is_ours() { 0.0 } else { idle });
+            series.paces.push(pace);
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// How much of the server's core is used while nobody asks for anything: mostly our own idling processes. It is
+    /// taken off what the others cost, and not off what we cost.
+    fn idle(&self) -> Result<f64, BenchError> {
+        let mut least = f64::INFINITY;
+        for _ in 0..5 {
+            let from = Reading::now()?;
+            if self.stop.wait_timeout(Duration::from_millis(500)) {
+                return Err(BenchError::Interrupted);
+            }
+            let usage = from.until(&Reading::now()?);
+            least = least.min(usage.busy[SERVER_CORE] / usage.seconds);
+            if least <= STRANGERS_MOST {
+                return Ok(least);
+            }
+        }
+        if self.manner.is_noisy {
+            println!("  core {SERVER_CORE} is {:.0} % busy with nobody asking", least * 100.0);
+            return Ok(0.0);
+        }
+        Err(BenchError::Refused(format!(
+            "core {SERVER_CORE} is {:.0} % busy with nobody asking, {:.0} % is allowed; --noisy goes on all the same",
+            least * 100.0,
+            STRANGERS_MOST * 100.0
+        )))
+    }
+}
+
+impl Series {
+    fn take(&mut self, unit: Unit, sample: &Sample, idle: f64) {
+        let mut sample = sample.clone();
+        sample.usage.busy[SERVER_CORE] -= idle * sample.usage.seconds;
+        let share = |core: usize| sample.usage.busy.get(core).copied().unwrap_or_default() / sample.usage.seconds;
+        self.busy.push([share(SERVER_CORE), share(VIEWER_CORE)]);
+        self.steal += sample.usage.steal;
+        self.values.push(match unit {
+            Unit::CpuSecondsPerGb => sample.seconds_per_gb(),
+            Unit::PerCoreSecond => 1e6 / sample.micros_per_answer(),
+            _ => sample.micros_per_answer(),
+        });
+    }
+}
+
+fn report(row: &Row, who: &[Who], series: &BTreeMap<Who, Series>, idle: f64) -> RowReport {
+    let mut measured = Vec::new();
+    for who in who {
+        let Some((series, spread)) = series.get(who).and_then(|it| Some((it, Spread::of(&it.values)?))) else { continue };
+        let middle = |core: usize| {
+            Spread::of(&series.busy.iter().map(|busy| busy[core]).collect::<Vec<_>>()).map_or(0.0, |it| it.median)
+        };
+        measured.push(Measured {
+            who: who.name(),
+            is_ours: who.is_ours(),
+            spread,
+            windows: series.values.clone(),
+            server_busy: middle(0),
+            viewers_busy: middle(1),
+            steal_seconds: series.steal,
+            pace: Spread::of(&series.paces),
+        });
+    }
+    let mut compared = Vec::new();
+    for goal in row.goals {
+        let values = |who: Who| series.get(&who).map(|series| series.values.as_slice());
+        let spread = match goal.theirs {
+            Some(theirs) => values(goal.ours).zip(values(theirs)).and_then(|(a, b)| Spread::of_ratio(a, b)),
+            None => values(goal.ours).and_then(Spread::of),
+        };
+        if let Some(spread) = spread {
+            compared.push(Compared::new(goal, spread));
+        }
+    }
+    let report = RowReport::new(row, idle, measured, compared);
+    report.tell();
+    report
+}
+
+/// Three digits that matter.
+pub(crate) fn figure(value: f64) -> String {
+    match value.abs() {
+        v if v >= 1_000.0 => format!("{value:.0}"),
+        v if v >= 100.0 => format!("{value:.1}"),
+        v if v >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.4}"),
+    }
+}

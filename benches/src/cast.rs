@@ -9,9 +9,18 @@ use crate::servers::Server;
 use crate::theirs::{self, Files};
 use crate::viewers::Aim;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 const fn plan(name: &'static str, nth: u16, store: Store, cores: usize) -> EdgePlan {
-    EdgePlan { name, http: 8080 + nth, https: 8440 + nth, operator: 8400 + nth, store, cores, is_linked: false }
+    EdgePlan {
+        name,
+        http: 8080 + nth,
+        https: 8440 + nth,
+        operator: 8400 + nth,
+        store,
+        cores,
+        is_linked: false,
+    }
 }
 
 const EDGE: EdgePlan = plan("edge", 0, Store::Huge, 1);
@@ -36,9 +45,9 @@ pub(crate) struct Cast {
 
 impl Cast {
     /// Lays the ground, starts the feed and one edge, and gives nginx and HAProxy what that edge answers.
-    pub(crate) fn assemble() -> Result<Self, BenchError> {
+    pub(crate) fn assemble(program: Option<&Path>) -> Result<Self, BenchError> {
         let ground = Ground::lay()?;
-        let ours = Ours::prepare(&ground)?;
+        let ours = Ours::prepare(&ground, program)?;
         let ingest = Space::Server.within(|| Ingest::start(&ours.certificates()))?;
         let edge = ours.edge(EDGE)?;
         let target = ours.playlist();
@@ -52,7 +61,10 @@ impl Cast {
             let target = ours.newest(EDGE, rendition)?;
             let answer = get(&target)?;
             if answer.body.len() != len {
-                return Err(BenchError::answer("mascaret", format!("{target}: {} bytes, not {len}", answer.body.len())));
+                return Err(BenchError::answer(
+                    "mascaret",
+                    format!("{target}: {} bytes, not {len}", answer.body.len()),
+                ));
             }
             segments.push((rendition, target, answer));
         }

@@ -8,7 +8,7 @@ pub(crate) enum BenchError {
     /// A program said no.
     #[error("`{command}`: {said}")]
     Command {
-        /// Which, with its words.
+        /// Which, and its words.
         command: String,
         /// What it said.
         said: String,

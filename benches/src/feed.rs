@@ -67,7 +67,8 @@ impl Ingest {
         feed.stream(facts());
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let first = MediaSequence(since_epoch / 20 - u64::from(WINDOW));
-        let mut line = Line { feed, next: first, bodies: RENDITIONS.iter().map(|(_, len)| noise(*len)).collect() };
+        let mut line =
+            Line { feed, next: first, bodies: RENDITIONS.iter().map(|(_, len)| noise(*len)).collect() };
         for _ in 0..=WINDOW {
             line.publish(Duration::ZERO);
         }

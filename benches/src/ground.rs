@@ -6,6 +6,7 @@
 //! server's end to core 0 and what arrives at the viewers' end to core 1, as a network card's interrupts would.
 
 use crate::error::BenchError;
+use crate::meter::Reading;
 use rustix::fs::FlockOperation;
 use rustix::thread::{CpuSet, LinkNameSpaceType};
 use std::fs::{self, File};
@@ -140,8 +141,10 @@ impl Ground {
         if !rustix::process::geteuid().is_root() {
             return Err(BenchError::Refused("network namespaces and mounts need root".into()));
         }
-        if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
-            return Err(BenchError::Refused("one core for the server and one for the viewers are needed".into()));
+        if Reading::now()?.core_count() < 2 {
+            return Err(BenchError::Refused(
+                "one core for the server and one for the viewers are needed".into(),
+            ));
         }
         let directory = PathBuf::from(DIRECTORY);
         fs::create_dir_all(&directory).map_err(BenchError::when(DIRECTORY))?;
@@ -167,15 +170,35 @@ impl Ground {
             run(&["ip", "netns", "add", space.name()])?;
         }
         run(&[
-            "ip", "link", "add", server.link(), "netns", server.name(), "type", "veth", "peer", "name",
-            viewers.link(), "netns", viewers.name(),
+            "ip",
+            "link",
+            "add",
+            server.link(),
+            "netns",
+            server.name(),
+            "type",
+            "veth",
+            "peer",
+            "name",
+            viewers.link(),
+            "netns",
+            viewers.name(),
         ])?;
         let mut addresses = vec![(server, SERVER_ADDRESS.to_string())];
         addresses.extend(
             (0..usize::from(VIEWER_ADDRESSES)).map(|nth| (viewers, Network::Veth.source(nth).to_string())),
         );
         for (space, address) in addresses {
-            run(&["ip", "-n", space.name(), "address", "add", &format!("{address}/24"), "dev", space.link()])?;
+            run(&[
+                "ip",
+                "-n",
+                space.name(),
+                "address",
+                "add",
+                &format!("{address}/24"),
+                "dev",
+                space.link(),
+            ])?;
         }
         for space in [server, viewers] {
             run(&["ip", "-n", space.name(), "link", "set", "lo", "up"])?;

@@ -1,6 +1,7 @@
 //! What was measured on, and with what.
 
 use crate::ground::run;
+use crate::meter::Reading;
 use std::fs;
 use std::path::Path;
 
@@ -9,8 +10,9 @@ pub(crate) fn facts(program: &Path, date: Option<&str>) -> Vec<(&'static str, St
     let first = |text: String| text.lines().next().unwrap_or_default().trim().to_owned();
     let said = |words: &[&str]| run(words).map(first).unwrap_or_else(|_| "not known".into());
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("", |it| it.1);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let model =
+        cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("", |it| it.1);
+    let cores = Reading::now().map_or(0, |reading| reading.core_count());
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     // nginx tells its version on stderr.
     let nginx = run(&["sh", "-c", "nginx -v 2>&1"]).map(first).unwrap_or_default();

@@ -3,6 +3,8 @@
 //! Lives here: the words of the command line, and what is written where. Does not live here: what is measured (`rows`)
 //! or how (`run`, `viewers`). `benches/README.md` explains the method.
 
+#![allow(dead_code, reason = "the rows that use it come next")]
+
 mod cast;
 mod error;
 mod feed;
@@ -48,6 +50,9 @@ struct Cli {
     /// Length of a window in ms [default: 4000; quick: 1500].
     #[arg(long, value_parser = clap::value_parser!(u64).range(100..=60_000))]
     window_ms: Option<u64>,
+    /// The `mascaret` to measure [default: the one beside this program].
+    #[arg(long)]
+    mascaret: Option<PathBuf>,
     /// Where edge.txt, edge.json and edge.svg are written; nothing is written without it.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -90,7 +95,7 @@ fn measure(cli: &Cli) -> Result<(), BenchError> {
     raise_descriptors()?;
     ground::pin(ground::VIEWER_CORE)?;
     node::certs::install_provider();
-    let mut cast = Cast::assemble()?;
+    let mut cast = Cast::assemble(cli.mascaret.as_deref())?;
     let machine = machine::facts(cast.ours.program(), cli.date.as_deref());
     for (name, value) in &machine {
         println!("{name:<12} {value}");
@@ -128,7 +133,8 @@ fn chosen(cli: &Cli) -> Result<Vec<&'static Row>, BenchError> {
 
 fn write(out: &Path, report: &Report) -> Result<(), BenchError> {
     fs::create_dir_all(out).map_err(BenchError::when(out.display().to_string()))?;
-    let json = serde_json::to_string_pretty(report).map_err(|error| BenchError::Refused(error.to_string()))?;
+    let json =
+        serde_json::to_string_pretty(report).map_err(|error| BenchError::Refused(error.to_string()))?;
     for (name, text) in [("edge.txt", report.text()), ("edge.json", json + "\n")] {
         let path = out.join(name);
         fs::write(&path, text).map_err(BenchError::when(path.display().to_string()))?;
@@ -136,9 +142,17 @@ fn write(out: &Path, report: &Report) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Enough for ten thousand connections on both ends, here and in the servers, which inherit it.
+/// As many open files as may be, here and in the servers, which inherit it: ten thousand connections are wanted.
 fn raise_descriptors() -> Result<(), BenchError> {
-    let most = Rlimit { current: Some(100_000), maximum: Some(100_000) };
-    rustix::process::setrlimit(Resource::Nofile, most)
-        .map_err(|error| BenchError::when("raising the number of open files to 100000")(error.into()))
+    let most = rustix::process::getrlimit(Resource::Nofile).maximum;
+    if most.is_some_and(|most| most < DESCRIPTORS) {
+        let why =
+            format!("at most {} open files are allowed, {DESCRIPTORS} are needed", most.unwrap_or_default());
+        return Err(BenchError::Refused(why));
+    }
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })
+        .map_err(|error| BenchError::when("raising the number of open files")(error.into()))
 }
+
+/// What a row with ten thousand connections takes on each side.
+const DESCRIPTORS: u64 = 12_000;

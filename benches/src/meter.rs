@@ -42,11 +42,21 @@ impl Reading {
         Ok(Self { at: Instant::now(), cores: cores(&text) })
     }
 
+    /// How many cores there are, whatever this thread is pinned to.
+    pub(crate) fn core_count(&self) -> usize {
+        self.cores.len()
+    }
+
     pub(crate) fn until(&self, later: &Self) -> Usage {
         let seconds = later.at.duration_since(self.at).as_secs_f64();
         let pairs = || self.cores.iter().zip(&later.cores);
-        let busy = |(a, b): (&Core, &Core)| (seconds - (b.idle - a.idle) - (b.steal - a.steal)).clamp(0.0, seconds);
-        Usage { seconds, busy: pairs().map(busy).collect(), steal: pairs().map(|(a, b)| b.steal - a.steal).sum() }
+        let busy =
+            |(a, b): (&Core, &Core)| (seconds - (b.idle - a.idle) - (b.steal - a.steal)).clamp(0.0, seconds);
+        Usage {
+            seconds,
+            busy: pairs().map(busy).collect(),
+            steal: pairs().map(|(a, b)| b.steal - a.steal).sum(),
+        }
     }
 }
 
@@ -57,7 +67,8 @@ fn cores(text: &str) -> Vec<Core> {
         .map(|line| {
             // user nice system idle iowait irq softirq steal (proc(5))
             let field = |nth| {
-                line.split_whitespace().nth(nth).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0) / USER_HZ
+                line.split_whitespace().nth(nth).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0)
+                    / USER_HZ
             };
             Core { idle: field(4) + field(5), steal: field(8) }
         })
@@ -117,7 +128,9 @@ impl Strangers {
         let mut nanos = HashMap::new();
         let own = std::process::id();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+                continue;
+            };
             if pid == own || ours.contains(&pid) || is_kernel_thread(pid) {
                 continue;
             }
@@ -159,7 +172,8 @@ mod tests {
 
     #[test]
     fn idle_and_waiting_are_idle_and_the_sum_line_is_no_core() {
-        let text = "cpu  9 9 9 9 9 9 9 9\ncpu0 100 0 50 700 100 0 50 25 0 0\ncpu1 0 0 0 1000 0 0 0 0 0 0\nintr 5";
+        let text =
+            "cpu  9 9 9 9 9 9 9 9\ncpu0 100 0 50 700 100 0 50 25 0 0\ncpu1 0 0 0 1000 0 0 0 0 0 0\nintr 5";
         let cores = cores(text);
         assert_eq!(cores.len(), 2);
         assert_eq!((cores[0].idle, cores[0].steal, cores[1].idle), (8.0, 0.25, 10.0));

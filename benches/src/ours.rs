@@ -46,11 +46,12 @@ pub(crate) struct Ours {
 
 impl Ours {
     /// Makes certificates, a ticket key and a token.
-    pub(crate) fn prepare(ground: &Ground) -> Result<Self, BenchError> {
-        let program = program()?;
+    pub(crate) fn prepare(ground: &Ground, program: Option<&Path>) -> Result<Self, BenchError> {
+        let program = program.map_or_else(beside, |path| Ok(path.to_owned()))?;
         let files = ground.at("ours");
         fs::create_dir_all(&files).map_err(BenchError::when(files.display().to_string()))?;
-        node::certs::init(&files.join("certs"), &[]).map_err(|error| BenchError::Refused(error.to_string()))?;
+        node::certs::init(&files.join("certs"), &[])
+            .map_err(|error| BenchError::Refused(error.to_string()))?;
         let key = "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
         write(&files.join("ticket.key"), key)?;
         let key = Key::parse(key).map_err(|error| BenchError::Refused(error.to_string()))?;
@@ -76,10 +77,22 @@ impl Ours {
         &self.program
     }
 
-    fn start(&self, role: &str, name: &str, cores: &str, settings: &str, ports: &[u16]) -> Result<Server, BenchError> {
+    fn start(
+        &self,
+        role: &str,
+        name: &str,
+        cores: &str,
+        settings: &str,
+        ports: &[u16],
+    ) -> Result<Server, BenchError> {
         let path = self.files.join(format!("{name}.toml"));
         write(&path, settings)?;
-        let words = [self.program.display().to_string(), role.into(), "--settings".into(), path.display().to_string()];
+        let words = [
+            self.program.display().to_string(),
+            role.into(),
+            "--settings".into(),
+            path.display().to_string(),
+        ];
         Server::start(name, cores, &words, ports, &self.files)
     }
 
@@ -108,8 +121,13 @@ impl Ours {
             self.files.join("ticket.key").display().to_string(),
             self.common(operator)
         );
-        let server =
-            self.start("edge", name, if cores > 1 { "0,1" } else { "0" }, &settings, &[http, https, operator])?;
+        let server = self.start(
+            "edge",
+            name,
+            if cores > 1 { "0,1" } else { "0" },
+            &settings,
+            &[http, https, operator],
+        )?;
         let playlist = self.aim(plan, Network::Loopback, &self.playlist());
         until(&format!("{name} to have the window"), || {
             crate::ground::Space::Server.within(|| playlist.ask(&mut playlist.connect(0)?))
@@ -141,7 +159,13 @@ impl Ours {
     }
 
     pub(crate) fn aim(&self, plan: EdgePlan, network: Network, target: &str) -> Aim {
-        Aim { server: format!("mascaret {}", plan.name), network, port: plan.http, target: target.into(), status: 200 }
+        Aim {
+            server: format!("mascaret {}", plan.name),
+            network,
+            port: plan.http,
+            target: target.into(),
+            status: 200,
+        }
     }
 
     /// The newest segment that an edge lists of a rendition.
@@ -174,7 +198,7 @@ pub(crate) fn until(
 }
 
 /// `mascaret` beside this program.
-fn program() -> Result<PathBuf, BenchError> {
+fn beside() -> Result<PathBuf, BenchError> {
     let own = std::env::current_exe().map_err(BenchError::when("this program's path"))?;
     let path = own.with_file_name("mascaret");
     if path.is_file() {

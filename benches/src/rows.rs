@@ -71,7 +71,10 @@ impl Unit {
 /// What viewers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Segment { rendition: &'static str, connections: usize },
+    Segment {
+        rendition: &'static str,
+        connections: usize,
+    },
     Playlist,
     /// The same, asked by wrk.
     Wrk,

@@ -25,7 +25,7 @@ pub(crate) struct Manner {
 }
 
 /// Share of a core that strangers, or idling servers, may use.
-const STRANGERS_MOST: f64 = 0.03;
+const STRANGERS_MOST: f64 = 0.05;
 /// How often a disturbed window is taken again.
 const AGAIN: usize = 3;
 /// Connections of rows that do not say.
@@ -62,7 +62,8 @@ impl Bench<'_> {
         for round in 1..=self.manner.windows {
             print!("  {round}/{}", self.manner.windows);
             // The other way round every other time: who comes first is never the same one's luck.
-            let order: Vec<Who> = if round % 2 == 1 { who.clone() } else { who.iter().rev().copied().collect() };
+            let order: Vec<Who> =
+                if round % 2 == 1 { who.clone() } else { who.iter().rev().copied().collect() };
             for who in order {
                 let _ = std::io::stdout().flush();
                 let series = series.entry(who).or_default();
@@ -96,8 +97,8 @@ impl Bench<'_> {
             })?;
             let strangers = before.share_until(&Strangers::now(&pids));
             if strangers > STRANGERS_MOST {
-                print!("  ({}: strangers used {:.0} % of a core)", who.name(), strangers * 100.0);
                 if attempt < AGAIN {
+                    print!(" (again)");
                     continue;
                 }
                 if !self.manner.is_noisy {
@@ -148,7 +149,8 @@ impl Series {
     fn take(&mut self, unit: Unit, sample: &Sample, idle: f64) {
         let mut sample = sample.clone();
         sample.usage.busy[SERVER_CORE] -= idle * sample.usage.seconds;
-        let share = |core: usize| sample.usage.busy.get(core).copied().unwrap_or_default() / sample.usage.seconds;
+        let share =
+            |core: usize| sample.usage.busy.get(core).copied().unwrap_or_default() / sample.usage.seconds;
         self.busy.push([share(SERVER_CORE), share(VIEWER_CORE)]);
         self.steal += sample.usage.steal;
         self.values.push(match unit {
@@ -162,9 +164,13 @@ impl Series {
 fn report(row: &Row, who: &[Who], series: &BTreeMap<Who, Series>, idle: f64) -> RowReport {
     let mut measured = Vec::new();
     for who in who {
-        let Some((series, spread)) = series.get(who).and_then(|it| Some((it, Spread::of(&it.values)?))) else { continue };
+        let Some((series, spread)) = series.get(who).and_then(|it| Some((it, Spread::of(&it.values)?)))
+        else {
+            continue;
+        };
         let middle = |core: usize| {
-            Spread::of(&series.busy.iter().map(|busy| busy[core]).collect::<Vec<_>>()).map_or(0.0, |it| it.median)
+            Spread::of(&series.busy.iter().map(|busy| busy[core]).collect::<Vec<_>>())
+                .map_or(0.0, |it| it.median)
         };
         measured.push(Measured {
             who: who.name(),

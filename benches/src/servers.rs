@@ -15,17 +15,32 @@ use std::time::{Duration, Instant};
 /// A running server.
 #[derive(Debug)]
 pub(crate) struct Server {
-    pub(crate) name: String,
     child: Child,
     log: PathBuf,
 }
 
 impl Server {
     /// Starts a program on these cores (`0` or `0,1`) once nobody listens on its ports; returns when it does.
-    pub(crate) fn start(name: &str, cores: &str, words: &[String], ports: &[u16], logs: &Path) -> Result<Self, BenchError> {
+    pub(crate) fn start(
+        name: &str,
+        cores: &str,
+        words: &[String],
+        ports: &[u16],
+        logs: &Path,
+    ) -> Result<Self, BenchError> {
         for port in ports {
             if listens(*port)? {
-                let who = run(&["ip", "netns", "exec", Space::Server.name(), "ss", "-Hltnp", "sport", "=", &port.to_string()]);
+                let who = run(&[
+                    "ip",
+                    "netns",
+                    "exec",
+                    Space::Server.name(),
+                    "ss",
+                    "-Hltnp",
+                    "sport",
+                    "=",
+                    &port.to_string(),
+                ]);
                 return Err(BenchError::Refused(format!(
                     "{name}: port {port} is taken by another: {}",
                     who.unwrap_or_default().trim()
@@ -50,7 +65,7 @@ impl Server {
             }
         }
         let child = dies_with_us(&mut command).spawn().map_err(BenchError::when(words.join(" ")))?;
-        let mut server = Self { name: name.to_owned(), child, log: log_path };
+        let mut server = Self { child, log: log_path };
         let until = Instant::now() + PATIENCE;
         for port in ports {
             while !listens(*port)? {

@@ -1,7 +1,6 @@
 //! nginx and HAProxy from Debian, with the same bytes and the same head fields, tuned as their manuals say.
 
 use crate::error::BenchError;
-use crate::feed::RENDITIONS;
 use crate::ground::Ground;
 use crate::ours::write;
 use crate::servers::Server;
@@ -35,8 +34,16 @@ pub(crate) struct Files {
 }
 
 /// Fields each server makes by itself.
-const OWN: [&str; 8] =
-    ["date", "content-length", "content-type", "etag", "last-modified", "connection", "server", "accept-ranges"];
+const OWN: [&str; 8] = [
+    "date",
+    "content-length",
+    "content-type",
+    "etag",
+    "last-modified",
+    "connection",
+    "server",
+    "accept-ranges",
+];
 
 impl Files {
     /// Writes what one of our edges answers: a playlist, and a segment of each rendition, by the same paths.
@@ -50,8 +57,10 @@ impl Files {
         fs::create_dir_all(&directory).map_err(BenchError::when(directory.display().to_string()))?;
         let roots = [ground.pages().join("theirs"), ground.huge().join("theirs")];
         for root in &roots {
-            for (target, body) in
-                segments.iter().map(|(_, target, it)| (target.as_str(), &it.body)).chain([(playlist.0, &playlist.1.body)])
+            for (target, body) in segments
+                .iter()
+                .map(|(_, target, it)| (target.as_str(), &it.body))
+                .chain([(playlist.0, &playlist.1.body)])
             {
                 let path = root.join(target.trim_start_matches('/'));
                 if let Some(parent) = path.parent() {
@@ -70,7 +79,8 @@ impl Files {
                 .collect()
         };
         let nginx = |name: &str, value: &str| format!("add_header {name} '{value}'; ");
-        let segment_fields = segments.first().map(|(_, _, answer)| fields(answer, &nginx)).unwrap_or_default();
+        let segment_fields =
+            segments.first().map(|(_, _, answer)| fields(answer, &nginx)).unwrap_or_default();
         Ok(Self {
             directory,
             roots,
@@ -96,7 +106,7 @@ impl Files {
         let (pages, huge) = (pages.display(), huge.display());
         let workers = cores.split(',').count();
         let settings = format!(
-            "daemon off;\nuser root;\nworker_processes {workers};\nworker_rlimit_nofile 100000;\n\
+            "daemon off;\nuser root;\nworker_processes {workers};\n\
              pid {at}/{name}.pid;\nerror_log {at}/{name}-error.log error;\n\
              events {{ worker_connections {connections}; use epoll; }}\n\
              http {{\n  access_log off;\n  sendfile on;\n  tcp_nopush on;\n  tcp_nodelay on;\n  server_tokens off;\n  \
@@ -123,7 +133,7 @@ impl Files {
         let at = self.directory.display();
         let fields = &self.haproxy_fields;
         let settings = format!(
-            "global\n  nbthread 1\n  maxconn 20000\n\
+            "global\n  nbthread 1\n  maxconn 4000\n\
              defaults\n  mode http\n  timeout client 75s\n  timeout connect 5s\n  timeout server 75s\n  \
              timeout http-keep-alive 75s\n  timeout http-request 10s\n\
              frontend viewers\n  bind 0.0.0.0:{HAPROXY} backlog 16384\n  \
@@ -137,10 +147,5 @@ impl Files {
         write(&path, &settings)?;
         let words = ["haproxy", "-db", "-f", &path.display().to_string()].map(str::to_owned);
         Server::start("haproxy", "0", &words, &[HAPROXY], &self.directory)
-    }
-
-    /// Bytes of the segment of a rendition.
-    pub(crate) fn size(rendition: &str) -> usize {
-        RENDITIONS.iter().find(|(id, _)| *id == rendition).map_or(0, |(_, len)| *len)
     }
 }

@@ -40,8 +40,9 @@ pub(crate) fn window(aim: &Aim, load: Load, stop: &Stop) -> Result<Said, BenchEr
     let usage = from.until(&Reading::now()?);
     let output = child.wait_with_output().map_err(BenchError::when("wrk"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let (requests, bytes, took) = totals(&text)
-        .ok_or_else(|| BenchError::answer("wrk", format!("{text}{}", String::from_utf8_lossy(&output.stderr))))?;
+    let (requests, bytes, took) = totals(&text).ok_or_else(|| {
+        BenchError::answer("wrk", format!("{text}{}", String::from_utf8_lossy(&output.stderr)))
+    })?;
     let in_window = |total: f64| (total / took * usage.seconds) as u64;
     let sample = Sample { answers: in_window(requests as f64), bytes: in_window(bytes), usage };
     let is_fault = |line: &&str| line.contains("Socket errors") || line.contains("Non-2xx");

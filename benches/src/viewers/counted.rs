@@ -13,6 +13,9 @@ use std::time::Instant;
 /// Bytes thrown away in one call at most. The memory behind it is never touched.
 pub(crate) const PIECE: usize = 4 << 20;
 
+/// One of so many viewers may have had no answer in a window.
+const STARVED: usize = 4;
+
 /// One viewer.
 struct Connection {
     socket: TcpStream,
@@ -56,10 +59,11 @@ pub(crate) fn window(aim: &Aim, load: Load, stop: &Stop) -> Result<Sample, Bench
     Ok(sample)
 }
 
-/// That the answers were what they seemed: every viewer had one, and the next after them is as the first.
+/// That the answers were what they seemed: hardly a viewer had none, and the next after them is as the first.
 fn check(aim: &Aim, mut connections: Vec<Connection>, whole: usize) -> Result<(), BenchError> {
     let without = connections.iter().filter(|connection| connection.answers == 0).count();
-    if without > 0 {
+    // A server may leave a few behind for seconds; a refusal would leave all.
+    if without * STARVED > connections.len() {
         let said = format!("{}: {without} of {} viewers had no answer", aim.target, connections.len());
         return Err(BenchError::answer(&aim.server, said));
     }
@@ -78,7 +82,8 @@ fn check(aim: &Aim, mut connections: Vec<Connection>, whole: usize) -> Result<()
 }
 
 fn connect_all(aim: &Aim, count: usize) -> Result<(OwnedFd, Vec<Connection>), BenchError> {
-    let ring = epoll::create(CreateFlags::CLOEXEC).map_err(|error| BenchError::when("epoll")(error.into()))?;
+    let ring =
+        epoll::create(CreateFlags::CLOEXEC).map_err(|error| BenchError::when("epoll")(error.into()))?;
     let mut connections = Vec::with_capacity(count);
     for nth in 0..count {
         let socket = aim.connect(nth)?;

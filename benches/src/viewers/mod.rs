@@ -82,7 +82,12 @@ impl Aim {
                 return Ok(Answer { body: bytes[answer.head.len()..].to_vec(), ..answer });
             }
             match connection.read(&mut piece).map_err(fail())? {
-                0 => return Err(BenchError::answer(&self.server, format!("{}: closed in an answer", self.target))),
+                0 => {
+                    return Err(BenchError::answer(
+                        &self.server,
+                        format!("{}: closed in an answer", self.target),
+                    ));
+                }
                 n => bytes.extend_from_slice(&piece[..n]),
             }
         }

@@ -20,7 +20,7 @@ use media::BitRate;
 use node::fan::control::client::{ControlClient, Told};
 use node::fan::subscriber::Subscription;
 use node::{Drain, Stop};
-use percore::{CoreCounts, Handle, Inode, TellError};
+use percore::{CoreCounts, Handle, Inode, TellError, TlsSource};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,6 +53,8 @@ pub(crate) struct LineThread {
     pub(crate) line: Line<Arc<Inode>>,
     pub(crate) orders: Orders,
     pub(crate) words: Receiver<Word>,
+    /// Told the cluster's ticket keys, so that viewers resume their TLS sessions at any edge.
+    pub(crate) tls: Option<TlsSource>,
     pub(crate) cores: Handle<Updates>,
     pub(crate) subscription: Subscription,
     pub(crate) control: Option<ControlClient>,
@@ -71,7 +73,9 @@ impl LineThread {
         let (mut egress, mut leaving) = (Egress::default(), Leaving::default());
         let mut tick_at = Instant::now();
         // What the settings say is known before any balancer speaks.
-        self.tell(vec![Update::Keys(self.orders.keys())]);
+        let keys = self.orders.keys();
+        self.share(keys.as_ref());
+        self.tell(vec![Update::Keys(keys)]);
         while !self.is_over.load(Ordering::Acquire) {
             let wait = tick_at.saturating_duration_since(Instant::now());
             match self.words.recv_timeout(wait) {
@@ -101,10 +105,20 @@ impl LineThread {
             Word::Told(told) => match self.orders.take(told) {
                 Changed::Nothing => {}
                 Changed::Ingests(ingests) => self.subscription.set_ingests(ingests),
-                Changed::Keys(keys) => updates.push(Update::Keys(keys)),
+                Changed::Keys(keys) => {
+                    self.share(keys.as_ref());
+                    updates.push(Update::Keys(keys));
+                }
             },
         }
         self.carry(updates);
+    }
+
+    /// The keys of tokens are the root of those of TLS tickets: the same fleet knows them, and they change together.
+    fn share(&self, keys: Option<&ticket::Keys>) {
+        if let Some(tls) = &self.tls {
+            tls.share_tickets(keys.into_iter().flat_map(ticket::Keys::iter).map(|key| *key.secret()));
+        }
     }
 
     /// From the line to who must know.

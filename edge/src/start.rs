@@ -12,9 +12,8 @@ use delivery::Policy;
 use edgefan::EdgeFacts;
 use media::BitRate;
 use node::Node;
+use node::certs::Shown;
 use node::fan::{control, subscriber};
-use percore::rustls::pki_types::pem::PemObject;
-use percore::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use percore::{Inode, InodeStore, Listen, TlsSource};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,19 +25,9 @@ use std::time::{Duration, Instant};
 /// Why an edge cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum EdgeError {
-    /// Certificates of the cluster are not to be had.
+    /// Certificates of the cluster, or the one shown to viewers, are not to be had.
     #[error(transparent)]
     Certificates(#[from] node::certs::CertificateError),
-    /// The certificate shown to viewers is not to be had.
-    #[error("HTTPS {what} {}: {why}", path.display())]
-    Https {
-        /// Which part.
-        what: &'static str,
-        /// Where it was looked for.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
     /// The file with the ticket key is not to be used.
     #[error("ticket_key: {0}")]
     TicketKey(String),
@@ -107,18 +96,21 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
     };
     let link_tls = node.certificates.cluster_client_config()?;
 
-    let (cores, counts) = start_cores(&settings, node)?;
+    let (tls, shown) = settings.https.map(|_| https_source(node)).transpose()?.unzip();
+    let (cores, counts) = start_cores(&settings, tls.as_ref())?;
     let board = Arc::new(Board::default());
     let handle = cores.handle();
-    node.operator.open(
-        Sources {
-            id: settings.id.to_string(),
-            board: Arc::clone(&board),
-            cores: counts,
-            snapshot: Box::new(move || handle.counters()),
-        }
-        .panel(),
-    );
+    let mut panel = Sources {
+        id: settings.id.to_string(),
+        board: Arc::clone(&board),
+        cores: counts,
+        snapshot: Box::new(move || handle.counters()),
+    }
+    .panel();
+    if let Some(shown) = shown {
+        shown.register(&mut panel.registry);
+    }
+    node.operator.open(panel);
 
     let (tell, words) = crossbeam_channel::bounded(WORDS);
     let own_ingests: Vec<_> = settings.ingests.iter().map(|ingest| ingest.0.clone()).collect();
@@ -159,6 +151,7 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
         line: Line::new(rules, Box::new(move |head, body| store.write(head, body).map(Arc::new))),
         orders: Orders::new(own_ingests, own_keys),
         words,
+        tls,
         cores: cores.handle(),
         subscription: subscription.clone(),
         control: control.clone(),
@@ -187,10 +180,10 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
 
 type CoresAndCounts = (percore::Running<Updates>, Arc<[Arc<CoreRequests>]>);
 
-fn start_cores(settings: &Settings, node: &Node) -> Result<CoresAndCounts, EdgeError> {
+fn start_cores(settings: &Settings, tls: Option<&TlsSource>) -> Result<CoresAndCounts, EdgeError> {
     let mut listeners = vec![Listen::plain(settings.http.0)];
-    if let Some(https) = settings.https {
-        listeners.push(Listen::tls(https.0, https_source(node)?));
+    if let (Some(https), Some(tls)) = (settings.https, tls) {
+        listeners.push(Listen::tls(https.0, tls.clone()));
     }
     let config = percore::Config {
         listeners,
@@ -274,15 +267,14 @@ fn edge_facts(settings: &Settings, addresses: &[SocketAddr]) -> EdgeFacts {
     }
 }
 
-fn https_source(node: &Node) -> Result<TlsSource, EdgeError> {
-    let (chain_path, key_path) = node.certificates.https_paths();
-    let refuse = |what, path: &PathBuf, why: String| EdgeError::Https { what, path: path.clone(), why };
-    let chain = CertificateDer::pem_file_iter(&chain_path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| refuse("certificate", &chain_path, error.to_string()))?;
-    let key = PrivateKeyDer::from_pem_file(&key_path)
-        .map_err(|error| refuse("key", &key_path, error.to_string()))?;
-    TlsSource::new(chain, key).map_err(|error| refuse("certificate and key", &chain_path, error.to_string()))
+/// The certificate that viewers are shown, and read again when somebody asks for it.
+fn https_source(node: &Node) -> Result<(TlsSource, Shown), EdgeError> {
+    let (chain, key) = node.certificates.https_leaf()?;
+    let shown = Shown::of(&chain);
+    let source = TlsSource::new(chain, key).map_err(|error| node.certificates.https_misfit(&error))?;
+    let followed = source.clone();
+    node.certificates.follow_https(&node.reload, &shown, move |chain, key| followed.replace(chain, key));
+    Ok((source, shown))
 }
 
 // An inode is written once and then only read, from any core.

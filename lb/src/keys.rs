@@ -12,6 +12,7 @@ use axum::routing::post;
 use edgefan::TicketKey;
 use node::fan::control::server::ControlServer;
 use node::settings::SecretFile;
+use percore::TlsSource;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use ticket::{Key, Keys};
@@ -45,10 +46,21 @@ pub(crate) fn for_edges(keys: &Keys) -> Vec<TicketKey> {
     keys.iter().map(|key| TicketKey { kid: key.id(), secret: *key.secret() }).collect()
 }
 
+/// From the same secrets come the keys of TLS tickets, so that a viewer resumes at any balancer and edge.
+pub(crate) fn share(tls: &TlsSource, keys: &Keys) {
+    tls.share_tickets(keys.iter().map(|key| *key.secret()));
+}
+
 /// `POST /admin/keys/reload`.
-pub(crate) fn admin(settings: TicketSettings, control: ControlServer, events: SyncSender<Event>) -> Router {
+pub(crate) fn admin(
+    settings: TicketSettings,
+    control: ControlServer,
+    events: SyncSender<Event>,
+    tls: Option<TlsSource>,
+) -> Router {
     let reload = move || {
-        let (settings, control, events) = (settings.clone(), control.clone(), events.clone());
+        let (settings, control, events, tls) =
+            (settings.clone(), control.clone(), events.clone(), tls.clone());
         async move {
             if settings.key.is_none() {
                 return (
@@ -63,6 +75,7 @@ pub(crate) fn admin(settings: TicketSettings, control: ControlServer, events: Sy
             control.set_keys(for_edges(&keys));
             tokio::time::sleep(EDGES_FIRST).await;
             let sealing = keys.current().id();
+            tls.iter().for_each(|tls| share(tls, &keys));
             if events.try_send(Event::Keys(keys)).is_err() {
                 return (StatusCode::SERVICE_UNAVAILABLE, "the hub is behind; try again\n".to_owned());
             }

@@ -6,11 +6,10 @@ use crate::hub::{self, Event, Fleet, WAITING_EVENTS};
 use crate::metrics::{Counts, Exporter};
 use crate::told::Teller;
 use crate::{Settings, api, keys, probe};
+use node::certs::Shown;
 use node::fan::control::server;
 use node::operator::{Panel, Readiness};
 use node::{Drain, Node};
-use percore::rustls::pki_types::pem::PemObject;
-use percore::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use percore::{Config, CoreIndex, Listen, TlsSource};
 use prometheus_client::registry::Registry;
 use routing::Health;
@@ -41,15 +40,7 @@ pub enum LbError {
         /// What is wrong with it.
         error: ticket::KeyError,
     },
-    /// The HTTPS certificate cannot be read.
-    #[error("HTTPS certificate {}: {error}", path.display())]
-    Https {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: String,
-    },
-    /// The cluster's certificates cannot be read.
+    /// The cluster's certificates, or the one shown to viewers, cannot be read.
     #[error(transparent)]
     Certificate(#[from] node::certs::CertificateError),
     /// The control listener is not to be had.
@@ -94,7 +85,8 @@ pub fn run_telling(
     is_listening: impl FnOnce(Addresses),
 ) -> Result<(), LbError> {
     let keys = keys::read(&settings.tickets)?;
-    let config = config(&settings, &node)?;
+    let (tls, shown) = settings.https.map(|_| tls(&node, &keys)).transpose()?.unzip();
+    let config = config(&settings, tls.as_ref());
     let control_tls = node.certificates.cluster_server_config()?;
 
     let counts: Vec<Arc<Counts>> = (0..config.core_count()).map(|_| Arc::default()).collect();
@@ -136,8 +128,12 @@ pub fn run_telling(
             .map_err(LbError::Thread)?;
     }
     let exporter = Exporter { cores: counts, runtime: handle, fleet: fleet.clone() };
-    let admin = keys::admin(settings.tickets.clone(), control.clone(), events.clone());
-    node.operator.open(panel(settings.id.to_string(), exporter, fleet, node.drain.clone(), admin));
+    let admin = keys::admin(settings.tickets.clone(), control.clone(), events.clone(), tls);
+    let mut panel = panel(settings.id.to_string(), exporter, fleet, node.drain.clone(), admin);
+    if let Some(shown) = shown {
+        shown.register(panel.registry.sub_registry_with_prefix("mascaret_lb"));
+    }
+    node.operator.open(panel);
 
     let listening = running.addresses().to_vec();
     let addresses = Addresses {
@@ -159,31 +155,29 @@ pub fn run_telling(
     Ok(ended?)
 }
 
-fn config(settings: &Settings, node: &Node) -> Result<Config, LbError> {
+fn config(settings: &Settings, tls: Option<&TlsSource>) -> Config {
     let mut listeners = vec![Listen::plain(settings.http.0)];
-    if let Some(https) = settings.https {
-        listeners.push(Listen::tls(https.0, tls(node)?));
+    if let (Some(https), Some(tls)) = (settings.https, tls) {
+        listeners.push(Listen::tls(https.0, tls.clone()));
     }
-    Ok(Config {
+    Config {
         listeners,
         cores: settings.cores.value() as usize,
         pin: settings.pin,
         driver: settings.driver.0,
         ..Config::default()
-    })
+    }
 }
 
-fn tls(node: &Node) -> Result<TlsSource, LbError> {
-    let (chain_path, key_path) = node.certificates.https_paths();
-    let at = |path: &PathBuf, error: &dyn std::fmt::Display| LbError::Https {
-        path: path.clone(),
-        error: error.to_string(),
-    };
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&chain_path)
-        .and_then(Iterator::collect)
-        .map_err(|error| at(&chain_path, &error));
-    let key = PrivateKeyDer::from_pem_file(&key_path).map_err(|error| at(&key_path, &error))?;
-    TlsSource::new(chain?, key).map_err(|error| at(&chain_path, &error))
+/// The certificate that viewers are shown, and read again when somebody asks for it.
+fn tls(node: &Node, keys: &ticket::Keys) -> Result<(TlsSource, Shown), LbError> {
+    let (chain, key) = node.certificates.https_leaf()?;
+    let shown = Shown::of(&chain);
+    let source = TlsSource::new(chain, key).map_err(|error| node.certificates.https_misfit(&error))?;
+    keys::share(&source, keys);
+    let followed = source.clone();
+    node.certificates.follow_https(&node.reload, &shown, move |chain, key| followed.replace(chain, key));
+    Ok((source, shown))
 }
 
 fn panel(

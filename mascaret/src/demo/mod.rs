@@ -62,7 +62,7 @@ pub(crate) fn run(args: &cli::Demo) -> ExitCode {
         return failed(format_args!("{}: {error}", plan.directory.display()));
     }
     let stop = Stop::new();
-    if let Err(error) = stop.on_signals() {
+    if let Err(error) = stop.on_signals(None) {
         return failed(error);
     }
     let mut demo = Demo::new(args, plan, stop);

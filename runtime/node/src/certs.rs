@@ -27,6 +27,10 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use serde::{Deserialize, Serialize};
 
+mod shown;
+
+pub use shown::Shown;
+
 /// What both sides of a link between nodes must speak.
 pub const CLUSTER_ALPN: &[u8] = b"edgefan/1";
 
@@ -195,12 +199,18 @@ impl Certificates {
         Ok(Arc::new(ClientConfig::builder().with_root_certificates(self.roots()?).with_no_client_auth()))
     }
 
+    /// The chain and the key that viewers are shown, as the files are now.
+    pub fn https_leaf(
+        &self,
+    ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), CertificateError> {
+        let (chain, key) = self.https_paths();
+        Ok((read_chain("HTTPS certificate", &chain)?, read_key("HTTPS key", &key)?))
+    }
+
     /// What viewers (and RTMPS publishers) are shown: TLS 1.2 and 1.3, `http/1.1`, no client certificate.
     pub fn https_config(&self) -> Result<Arc<ServerConfig>, CertificateError> {
-        let (chain, key) = self.https_paths();
-        let mut config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(read_chain("HTTPS certificate", &chain)?, read_key("HTTPS key", &key)?)?;
+        let (chain, key) = self.https_leaf()?;
+        let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }

@@ -11,9 +11,11 @@ pub mod fan;
 pub mod logs;
 pub mod operator;
 pub mod program;
+mod reload;
 pub mod settings;
 mod stop;
 
+pub use reload::{Reload, Reloaded};
 pub use stop::{Drain, Stop};
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,8 @@ pub struct Node {
     pub stop: Stop,
     /// Set when an operator wants this node empty; a role that holds viewers lets them go.
     pub drain: Drain,
+    /// What is read again at SIGHUP or when the operator asks for it; a role adds what it follows.
+    pub reload: Reload,
     /// The operator's listener; answers "starting" until the role opens its panel.
     pub operator: operator::Operator,
     /// The files by which nodes know each other and viewers know us; read when asked for.
@@ -53,16 +57,16 @@ pub enum NodeError {
     #[error(transparent)]
     Operator(#[from] operator::OperatorError),
     /// Signals could not be wired.
-    #[error("SIGTERM and SIGINT could not be wired: {0}")]
+    #[error("SIGTERM, SIGINT and SIGHUP could not be wired: {0}")]
     Signals(std::io::Error),
 }
 
 impl Node {
-    /// Wires SIGTERM and SIGINT to `stop`, and opens the operator's listener.
+    /// Wires SIGTERM and SIGINT to `stop` and SIGHUP to `reload`, and opens the operator's listener.
     pub fn start(role: &'static str, settings: &NodeSettings) -> Result<Self, NodeError> {
-        let stop = Stop::new();
-        stop.on_signals().map_err(NodeError::Signals)?;
-        Ok(Self::with_stop(role, settings, stop)?)
+        let node = Self::with_stop(role, settings, Stop::new())?;
+        node.stop.on_signals(Some(node.reload.clone())).map_err(NodeError::Signals)?;
+        Ok(node)
     }
 
     /// The same without touching the process' signals; for tests and for several roles in one process.
@@ -71,10 +75,11 @@ impl Node {
         settings: &NodeSettings,
         stop: Stop,
     ) -> Result<Self, operator::OperatorError> {
-        let drain = Drain::default();
-        let operator =
-            operator::Operator::listen(role, settings.operator.listen.0, drain.clone(), stop.clone())?;
+        let (drain, reload) = (Drain::default(), Reload::default());
+        let switches =
+            operator::Switches { drain: drain.clone(), stop: stop.clone(), reload: reload.clone() };
+        let operator = operator::Operator::listen(role, settings.operator.listen.0, switches)?;
         let certificates = certs::Certificates::new(settings.certificates.clone());
-        Ok(Self { role, stop, drain, operator, certificates })
+        Ok(Self { role, stop, drain, reload, operator, certificates })
     }
 }

@@ -11,6 +11,7 @@
 //! | `GET /status` | JSON by the role |
 //! | `POST /admin/drain`, `POST /admin/ready` | sets and unsets [`Drain`] |
 //! | `POST /admin/stop` | as SIGTERM |
+//! | `POST /admin/reload` | as SIGHUP: 200, or 500 with what could not be read again, and why |
 //! | `/admin/…` | whatever router the role brings |
 
 use std::fmt;
@@ -26,7 +27,7 @@ use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::Address;
-use crate::{Drain, Stop};
+use crate::{Drain, Reload, Reloaded, Stop};
 
 /// Where the operator listens.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -84,6 +85,17 @@ pub enum OperatorError {
     },
 }
 
+/// What the operator may do to a node, whatever its role.
+#[derive(Clone, Debug, Default)]
+pub struct Switches {
+    /// Turned by `/admin/drain` and `/admin/ready`.
+    pub drain: Drain,
+    /// Signalled by `/admin/stop`; ends the listener too.
+    pub stop: Stop,
+    /// Signalled by `/admin/reload`.
+    pub reload: Reload,
+}
+
 /// The listener; clones are the same one.
 #[derive(Clone, Debug)]
 pub struct Operator {
@@ -95,23 +107,21 @@ pub struct Operator {
 struct Room {
     role: &'static str,
     panel: OnceLock<Panel>,
-    drain: Drain,
-    stop: Stop,
+    switches: Switches,
 }
 
 impl Operator {
-    /// Binds at once, so that a taken port is an error here; answers until `stop`.
+    /// Binds at once, so that a taken port is an error here; answers until `switches.stop`.
     pub fn listen(
         role: &'static str,
         address: SocketAddr,
-        drain: Drain,
-        stop: Stop,
+        switches: Switches,
     ) -> Result<Self, OperatorError> {
         let error = |error| OperatorError::Listen { address, error };
         let listener = std::net::TcpListener::bind(address).map_err(error)?;
         listener.set_nonblocking(true).map_err(error)?;
         let bound = listener.local_addr().map_err(error)?;
-        let room = Arc::new(Room { role, panel: OnceLock::new(), drain, stop });
+        let room = Arc::new(Room { role, panel: OnceLock::new(), switches });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(error)?;
         let serving = room.clone();
         std::thread::Builder::new()
@@ -148,9 +158,10 @@ async fn serve(listener: tokio::net::TcpListener, room: Arc<Room>) {
         .route("/admin/drain", post(drain))
         .route("/admin/ready", post(ready))
         .route("/admin/stop", post(stop))
+        .route("/admin/reload", post(reload))
         .fallback(admin)
         .with_state(room.clone());
-    let until = room.stop.clone();
+    let until = room.switches.stop.clone();
     tokio::select! {
         served = axum::serve(listener, router) => {
             if let Err(error) = served {
@@ -193,28 +204,40 @@ async fn status(State(room): State<Arc<Room>>) -> Response {
     };
     if let Some(object) = value.as_object_mut() {
         object.entry("role").or_insert_with(|| room.role.into());
-        object.entry("draining").or_insert_with(|| room.drain.is_draining().into());
+        object.entry("draining").or_insert_with(|| room.switches.drain.is_draining().into());
         object.entry("version").or_insert_with(|| env!("CARGO_PKG_VERSION").into());
     }
     axum::Json(value).into_response()
 }
 
 async fn drain(State(room): State<Arc<Room>>) -> &'static str {
-    room.drain.set(true);
+    room.switches.drain.set(true);
     tracing::info!("told to drain");
     "draining\n"
 }
 
 async fn ready(State(room): State<Arc<Room>>) -> &'static str {
-    room.drain.set(false);
+    room.switches.drain.set(false);
     tracing::info!("told to take viewers again");
     "ready\n"
 }
 
 async fn stop(State(room): State<Arc<Room>>) -> &'static str {
     tracing::info!("told to stop by the operator");
-    room.stop.signal();
+    room.switches.stop.signal();
     "stopping\n"
+}
+
+async fn reload(State(room): State<Arc<Room>>) -> Response {
+    tracing::info!("told by the operator to read files again");
+    let answers = room.switches.reload.signal();
+    let has_failed = answers.iter().any(|answer| answer.result.is_err());
+    let line = |Reloaded { what, result }: &Reloaded| match result {
+        Ok(()) => format!("{what}: read again\n"),
+        Err(why) => format!("{what}: stays as it was: {why}\n"),
+    };
+    let status = if has_failed { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
+    (status, answers.iter().map(line).collect::<String>()).into_response()
 }
 
 /// Everything else: the role's own routes under `/admin`.
@@ -259,9 +282,25 @@ mod tests {
     }
 
     fn listening() -> (Operator, Drain, Stop) {
-        let (drain, stop) = (Drain::default(), Stop::new());
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        (Operator::listen("edge", any, drain.clone(), stop.clone()).unwrap(), drain, stop)
+        let (operator, switches) = switched();
+        (operator, switches.drain, switches.stop)
+    }
+
+    fn switched() -> (Operator, Switches) {
+        let (switches, any) = (Switches::default(), SocketAddr::from(([127, 0, 0, 1], 0)));
+        (Operator::listen("edge", any, switches.clone()).unwrap(), switches)
+    }
+
+    #[test]
+    fn a_reload_says_what_could_not_be_read_again() {
+        let (operator, switches) = switched();
+        switches.reload.on_reload("certificate", || Ok(()));
+        assert_eq!(asked(&operator, "POST /admin/reload"), (200, "certificate: read again\n".into()));
+        switches.reload.on_reload("key", || Err("https.key: no key".into()));
+        let (status, said) = asked(&operator, "POST /admin/reload");
+        assert_eq!(status, 500);
+        assert_eq!(said, "certificate: read again\nkey: stays as it was: https.key: no key\n");
+        switches.stop.signal();
     }
 
     #[test]
@@ -306,9 +345,9 @@ mod tests {
 
     #[test]
     fn a_taken_address_is_named() {
-        let (operator, drain, stop) = listening();
-        let error = Operator::listen("edge", operator.address(), drain, stop.clone()).unwrap_err();
+        let (operator, switches) = switched();
+        let error = Operator::listen("edge", operator.address(), switches.clone()).unwrap_err();
         assert!(error.to_string().contains(&operator.address().to_string()), "{error}");
-        stop.signal();
+        switches.stop.signal();
     }
 }

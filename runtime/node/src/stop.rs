@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::Reload;
+
 /// Set once, never unset; every clone sees it.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
@@ -72,8 +74,9 @@ impl Stop {
         }
     }
 
-    /// SIGTERM and SIGINT signal it from now on; a second one ends the process at once with status 130.
-    pub fn on_signals(&self) -> io::Result<()> {
+    /// SIGTERM and SIGINT signal it from now on; a second one ends the process at once with status 130. With `reload`,
+    /// SIGHUP has everything read again that follows it; else it ends the process, as a terminal that closes should.
+    pub fn on_signals(&self, reload: Option<Reload>) -> io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let stop = self.clone();
         let (wired, is_wired) = std::sync::mpsc::sync_channel(1);
@@ -83,10 +86,12 @@ impl Stop {
                 Err(error) => return drop(wired.send(Err(error))),
             };
             runtime.block_on(async {
-                let both = signal(SignalKind::terminate())
-                    .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
-                let (mut terminate, mut interrupt) = match both {
-                    Ok(both) => both,
+                let all = signal(SignalKind::terminate()).and_then(|terminate| {
+                    let hangup = reload.is_some().then(|| signal(SignalKind::hangup())).transpose()?;
+                    Ok((terminate, signal(SignalKind::interrupt())?, hangup))
+                });
+                let (mut terminate, mut interrupt, mut hangup) = match all {
+                    Ok(all) => all,
                     Err(error) => return drop(wired.send(Err(error))),
                 };
                 let _ = wired.send(Ok(()));
@@ -94,6 +99,11 @@ impl Stop {
                     tokio::select! {
                         _ = terminate.recv() => {}
                         _ = interrupt.recv() => {}
+                        () = hung_up(hangup.as_mut()) => {
+                            tracing::info!("told to read files again");
+                            reload.iter().for_each(|reload| drop(reload.signal()));
+                            continue;
+                        }
                     }
                     if stop.is_stopping() {
                         tracing::warn!("told to stop a second time: ending at once");
@@ -105,6 +115,13 @@ impl Stop {
             });
         })?;
         is_wired.recv().unwrap_or_else(|_| Err(io::Error::other("the signal thread ended")))
+    }
+}
+
+async fn hung_up(signal: Option<&mut tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 

@@ -39,4 +39,4 @@ pub use rustls;
 pub use service::{Body, ConnectionId, CoreIndex, Service, Turn};
 pub use start::{CorePanicked, Handle, Running, StartError, TellError, start};
 pub use store::InodeStore;
-pub use tls::TlsSource;
+pub use tls::{TICKET_SECRETS, TlsSource};

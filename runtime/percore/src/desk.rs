@@ -158,7 +158,7 @@ impl<S: Service> Desk<S> {
         let was_handshaking = tls.is_handshaking();
         let read = tls.read(bytes, plaintext);
         let (is_ready, is_resumed) = (was_handshaking && !tls.is_handshaking(), tls.is_resumed());
-        let must_settle = is_ready || tls.wants_write() || read.is_err();
+        let must_settle = is_ready || tls.wants_write() || !matches!(read, Ok(false));
         match read {
             Ok(has_ended) => connection.has_input_ended |= has_ended,
             Err(error) => {

@@ -21,6 +21,8 @@ mod buffers;
 mod listeners;
 mod queue;
 mod sends;
+#[cfg(test)]
+mod tests;
 
 use buffers::Buffers;
 use listeners::Listeners;
@@ -111,8 +113,12 @@ pub(crate) fn probe() -> io::Result<()> {
 
 impl Uring {
     pub(crate) fn new() -> io::Result<Self> {
-        let queue = Queue::new()?;
-        let mut buffers = Buffers::new()?;
+        Self::with(queue::SUBMISSIONS, buffers::COUNT)
+    }
+
+    fn with(submissions: u32, buffers: u16) -> io::Result<Self> {
+        let queue = Queue::new(submissions)?;
+        let mut buffers = Buffers::new(buffers)?;
         // SAFETY: `drop` waits until no request is left, or leaks the buffers.
         unsafe { buffers.register(&queue.submitter())? };
         Ok(Self {

@@ -23,29 +23,30 @@ pub(crate) const SIZE: usize = 2048;
 /// The one group of buffers in a ring.
 pub(crate) const GROUP: u16 = 0;
 
-const RING_LEN: usize = COUNT as usize * size_of::<BufRingEntry>();
-const LEN: usize = RING_LEN + COUNT as usize * SIZE;
-
 /// Ring and buffers, in one mapping: the ring first, since it must begin on a page.
 #[derive(Debug)]
 pub(crate) struct Buffers {
     start: NonNull<u8>,
+    /// A power of two.
+    count: u16,
     tail: u16,
 }
 
 impl Buffers {
-    pub(crate) fn new() -> io::Result<Self> {
+    /// `count` is a power of two.
+    pub(crate) fn new(count: u16) -> io::Result<Self> {
+        assert!(count.is_power_of_two(), "a ring of {count} buffers");
         // SAFETY: a fresh private mapping at an address of the kernel's choosing touches no memory of ours.
         let start = unsafe {
             rustix::mm::mmap_anonymous(
                 std::ptr::null_mut(),
-                LEN,
+                ring_len(count) + usize::from(count) * SIZE,
                 ProtFlags::READ | ProtFlags::WRITE,
                 MapFlags::PRIVATE,
             )?
         };
         let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mmap returned address 0"))?;
-        Ok(Self { start, tail: 0 })
+        Ok(Self { start, count, tail: 0 })
     }
 
     /// Gives all buffers to the kernel.
@@ -54,9 +55,9 @@ impl Buffers {
     /// `self` must outlive every request of the ring that selects buffers.
     pub(crate) unsafe fn register(&mut self, submitter: &Submitter<'_>) -> io::Result<()> {
         let ring = self.start.as_ptr() as u64;
-        // SAFETY: the mapping begins on a page, holds COUNT entries, and the caller lets it live long enough.
-        unsafe { submitter.register_buf_ring_with_flags(ring, COUNT, GROUP, 0)? };
-        for buffer in 0..COUNT {
+        // SAFETY: the mapping begins on a page, holds `count` entries, and the caller lets it live long enough.
+        unsafe { submitter.register_buf_ring_with_flags(ring, self.count, GROUP, 0)? };
+        for buffer in 0..self.count {
             self.give_back(Inbound { buffer, len: 0 });
         }
         Ok(())
@@ -64,7 +65,7 @@ impl Buffers {
 
     /// What arrived.
     pub(crate) fn bytes(&self, inbound: &Inbound) -> &[u8] {
-        let at = RING_LEN + (inbound.buffer % COUNT) as usize * SIZE;
+        let at = ring_len(self.count) + usize::from(inbound.buffer % self.count) * SIZE;
         let len = (inbound.len as usize).min(SIZE);
         // SAFETY: within the mapping. `inbound` exists, so the buffer is ours until `give_back` takes it, which the
         // borrow of `self` keeps away.
@@ -73,8 +74,8 @@ impl Buffers {
 
     /// The kernel may fill this buffer again.
     pub(crate) fn give_back(&mut self, inbound: Inbound) {
-        let buffer = inbound.buffer % COUNT;
-        let at = (self.tail % COUNT) as usize;
+        let buffer = inbound.buffer % self.count;
+        let at = usize::from(self.tail % self.count);
         self.tail = self.tail.wrapping_add(1);
         let ring = self.start.as_ptr().cast::<BufRingEntry>();
         // SAFETY: entry `at` and the buffer are within the mapping, which is zeroed and so holds valid entries. The
@@ -82,7 +83,7 @@ impl Buffers {
         // release. `tail` is a u16 in the first entry that nobody else writes.
         unsafe {
             let entry = &mut *ring.add(at);
-            entry.set_addr(self.start.as_ptr().add(RING_LEN + buffer as usize * SIZE) as u64);
+            entry.set_addr(self.start.as_ptr().add(ring_len(self.count) + usize::from(buffer) * SIZE) as u64);
             entry.set_len(SIZE as u32);
             entry.set_bid(buffer);
             let tail = AtomicU16::from_ptr(BufRingEntry::tail(ring).cast_mut());
@@ -91,11 +92,16 @@ impl Buffers {
     }
 }
 
+fn ring_len(count: u16) -> usize {
+    usize::from(count) * size_of::<BufRingEntry>()
+}
+
 impl Drop for Buffers {
     fn drop(&mut self) {
+        let len = ring_len(self.count) + usize::from(self.count) * SIZE;
         // SAFETY: mapped by `new` with this length; no slice of it outlives `self`, and the kernel has no request
         // left that could fill it (see `register`).
-        let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), LEN) };
+        let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), len) };
         debug_assert!(unmapped.is_ok(), "munmap of our own mapping");
     }
 }

@@ -16,10 +16,10 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 use super::buffers::{GROUP, SIZE};
 
 /// Requests prepared per submission; more are submitted in between.
-const SUBMISSIONS: u32 = 1024;
-/// Completions the kernel can put down before it keeps them elsewhere (nothing is lost). One turn may release 10,000
-/// waiters, each with a send of its own; eight times the submissions.
-const COMPLETIONS: u32 = 8 * SUBMISSIONS;
+pub(crate) const SUBMISSIONS: u32 = 1024;
+/// Completions the kernel can put down before it keeps them elsewhere (nothing is lost), for each submission. One turn
+/// may release 10,000 waiters, each with a send of its own.
+const COMPLETIONS_PER_SUBMISSION: u32 = 8;
 
 /// One ring.
 pub(crate) struct Queue {
@@ -32,13 +32,14 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn new() -> io::Result<Self> {
+    /// Prepares so many requests at a time; eight times as many completions may wait.
+    pub(crate) fn new(submissions: u32) -> io::Result<Self> {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_submit_all()
-            .setup_cqsize(COMPLETIONS)
-            .build(SUBMISSIONS)?;
+            .setup_cqsize(COMPLETIONS_PER_SUBMISSION * submissions)
+            .build(submissions)?;
         if !ring.params().is_feature_ext_arg() || !ring.params().is_feature_nodrop() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel's io_uring is too old"));
         }

@@ -24,15 +24,15 @@ pub(crate) struct Codings {
 }
 
 impl Codings {
-    pub(crate) fn read(&mut self, list: &str) {
-        for coding in list.split(',') {
-            let mut parts = coding.split(';').map(str::trim);
+    pub(crate) fn read(&mut self, list: &[u8]) {
+        for coding in list.split(|&byte| byte == b',') {
+            let mut parts = coding.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
             let name = parts.next().unwrap_or_default();
             let place = match name.len() {
-                4 if name.eq_ignore_ascii_case("gzip") => &mut self.gzip,
-                6 if name.eq_ignore_ascii_case("x-gzip") => &mut self.gzip,
-                8 if name.eq_ignore_ascii_case("identity") => &mut self.identity,
-                1 if name == "*" => &mut self.any,
+                4 if name.eq_ignore_ascii_case(b"gzip") => &mut self.gzip,
+                6 if name.eq_ignore_ascii_case(b"x-gzip") => &mut self.gzip,
+                8 if name.eq_ignore_ascii_case(b"identity") => &mut self.identity,
+                1 if name == b"*" => &mut self.any,
                 _ => continue,
             };
             *place = Some(parts.find_map(weight).unwrap_or(1000));
@@ -49,24 +49,27 @@ impl Codings {
 /// Whether an Accept-Encoding list takes gzip.
 pub fn accepts_gzip(list: &str) -> bool {
     let mut codings = Codings::default();
-    codings.read(list);
+    codings.read(list.as_bytes());
     codings.prefer_gzip()
 }
 
 /// `q=0.8` in thousandths; what is no weight is none, what is a wrong one counts as 0.
-fn weight(parameter: &str) -> Option<u16> {
-    let (name, value) = parameter.split_once('=')?;
-    if !name.trim_end().eq_ignore_ascii_case("q") {
+fn weight(parameter: &[u8]) -> Option<u16> {
+    let at = parameter.iter().position(|&byte| byte == b'=')?;
+    if !parameter[..at].trim_ascii().eq_ignore_ascii_case(b"q") {
         return None;
     }
-    let value = value.trim();
-    let (whole, part) = value.split_once('.').unwrap_or((value, ""));
-    let is_part = part.len() <= 3 && part.bytes().all(|byte| byte.is_ascii_digit());
-    let thousandths =
-        part.bytes().chain(*b"000").take(3).fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    let (whole, part) = match parameter[at + 1..].trim_ascii() {
+        [whole, b'.', part @ ..] => (*whole, part),
+        [whole] => (*whole, &[][..]),
+        _ => return Some(0),
+    };
+    let is_part = part.len() <= 3 && part.iter().all(u8::is_ascii_digit);
+    let digits = part.iter().chain(b"000").take(3);
+    let thousandths = || digits.clone().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
     Some(match whole {
-        "0" if is_part => thousandths,
-        "1" if is_part && thousandths == 0 => 1000,
+        b'0' if is_part => thousandths(),
+        b'1' if is_part && thousandths() == 0 => 1000,
         _ => 0,
     })
 }
@@ -89,7 +92,7 @@ mod tests {
     #[test]
     fn lines_of_a_list_are_one_list() {
         let mut codings = Codings::default();
-        ["gzip;q=0", "*"].into_iter().for_each(|line| codings.read(line));
+        [&b"gzip;q=0"[..], b"*"].into_iter().for_each(|line| codings.read(line));
         assert!(!codings.prefer_gzip());
     }
 

@@ -56,8 +56,6 @@ pub struct Request<'a> {
     pub if_none_match: Option<&'a str>,
     /// Whether a gzip body is taken, and no worse than a plain one.
     pub accepts_gzip: bool,
-    /// What the viewer's program says it is.
-    pub user_agent: Option<&'a str>,
 }
 
 /// Why a head is not answered with what it asks for. The connection is closed after the answer: where the
@@ -166,7 +164,6 @@ fn read(input: &[u8]) -> Result<Option<(Request<'_>, usize)>, Refusal> {
         if_match: fields.if_match,
         if_none_match: fields.if_none_match,
         accepts_gzip: fields.codings.prefer_gzip(),
-        user_agent: fields.user_agent,
     };
     Ok(Some((request, consumed)))
 }
@@ -225,7 +222,6 @@ struct Fields<'a> {
     if_match: Option<&'a str>,
     if_none_match: Option<&'a str>,
     codings: Codings,
-    user_agent: Option<&'a str>,
     says_close: bool,
     says_keep_alive: bool,
     has_body: bool,
@@ -254,13 +250,12 @@ impl<'a> Fields<'a> {
                 8 if is(field, "if-match") => read.if_match = text(field),
                 13 if is(field, "if-none-match") => read.if_none_match = text(field),
                 15 if is(field, "accept-encoding") => {
-                    read.codings.read(text(field).unwrap_or_default());
+                    read.codings.read(field.value);
                 }
-                10 if is(field, "user-agent") => read.user_agent = text(field),
                 10 if is(field, "connection") => {
-                    for option in text(field).unwrap_or_default().split(',').map(str::trim) {
-                        read.says_close |= option.eq_ignore_ascii_case("close");
-                        read.says_keep_alive |= option.eq_ignore_ascii_case("keep-alive");
+                    for option in field.value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                        read.says_close |= option.eq_ignore_ascii_case(b"close");
+                        read.says_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                     }
                 }
                 14 if is(field, "content-length") => {
@@ -289,7 +284,7 @@ fn is(field: &httparse::Header<'_>, lower_case: &str) -> bool {
 }
 
 fn text<'a>(field: &httparse::Header<'a>) -> Option<&'a str> {
-    std::str::from_utf8(field.value).ok().map(str::trim)
+    std::str::from_utf8(field.value.trim_ascii()).ok()
 }
 
 #[cfg(test)]

@@ -5,9 +5,12 @@
 //! (`delivery`), about links (`edgefan`, `node::fan`), or how bytes leave cheaply (`percore`).
 
 mod board;
+mod clock;
 mod counts;
+mod histogram;
 mod lane;
 mod line;
+mod metrics;
 mod orders;
 mod panel;
 mod settings;

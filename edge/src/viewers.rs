@@ -1,14 +1,14 @@
 //! One core's viewers: bytes to asks, replies to bodies.
 //!
-//! Lives here: one request at a time per connection, in order, pipelined or not. Does not live here: what is answered
-//! (`delivery`), sockets and time-outs (`percore`).
+//! Lives here: one request at a time per connection, in order, pipelined or not; and how long each took. Does not live
+//! here: what is answered (`delivery`), sockets and time-outs (`percore`).
 
-use crate::counts::CoreRequests;
+use crate::clock::{Clock, Micros};
+use crate::counts::{Answered, CoreRequests};
 use delivery::{Answer, Delivery, Kind, Moment, Reply, Stored, Update};
 use http::{Cors, HttpDate, Parsed, Refusal};
 use percore::{Body, ConnectionId, Inode, Service, Turn};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 /// What this core is told by the line.
@@ -19,11 +19,21 @@ pub(crate) struct Viewers {
     delivery: Delivery<Arc<Inode>, ConnectionId>,
     counts: Arc<CoreRequests>,
     cors: Cors,
+    clock: Clock,
 }
 
-/// Where one connection stands.
+/// Where one connection stands: 8 bytes of every idle one.
 #[derive(Debug, Default)]
-pub(crate) enum Seat {
+pub(crate) struct Seat {
+    stage: Stage,
+    /// The answer that is owed or on its way.
+    owed: Option<Answered>,
+    /// Since when.
+    since: Micros,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
     /// The next request may be read.
     #[default]
     Free,
@@ -35,7 +45,12 @@ pub(crate) enum Seat {
 
 impl Viewers {
     pub(crate) fn new(policy: delivery::Policy, counts: Arc<CoreRequests>) -> Self {
-        Self { cors: policy.cors.clone(), delivery: Delivery::new(policy), counts }
+        let cors = policy.cors.clone();
+        Self { cors, delivery: Delivery::new(policy), counts, clock: Clock::new(Instant::now()) }
+    }
+
+    fn moment(&mut self, turn: &Turn<'_>) -> Moment {
+        Moment { at: turn.now(), unix_secs: self.clock.unix_secs(turn.now()) }
     }
 
     fn reply(&self, turn: &mut Turn<'_>, id: ConnectionId, reply: Reply<Arc<Inode>>) {
@@ -54,9 +69,11 @@ impl Viewers {
     }
 
     /// What is said to a head that is none; the connection ends with it.
-    fn refuse(&self, turn: &mut Turn<'_>, id: ConnectionId, refused: &Refusal) {
+    fn refuse(&mut self, turn: &mut Turn<'_>, id: ConnectionId, seat: &mut Seat, refused: &Refusal) {
+        let owed = Some(Answered::AtOnce(Kind::Other));
+        *seat = Seat { stage: Stage::Over, owed, since: self.clock.at(turn.now()) };
         self.counts.answered(Kind::Other, refused.status);
-        let date = HttpDate::from_unix_secs(turn.unix_millis() / 1000);
+        let date = HttpDate::from_unix_secs(self.clock.unix_secs(turn.now()));
         turn.send(id, http::refusal(refused, &date, &self.cors));
     }
 
@@ -64,12 +81,8 @@ impl Viewers {
         while let Some((id, reply)) = self.delivery.pull() {
             self.reply(turn, id, reply);
         }
-        self.counts.waiting.store(self.delivery.waiting() as u64, Relaxed);
+        self.counts.waiting.set(self.delivery.waiting() as u64);
     }
-}
-
-fn moment(turn: &Turn<'_>) -> Moment {
-    Moment { at: turn.now(), unix_secs: turn.unix_millis() / 1000 }
 }
 
 impl Service for Viewers {
@@ -77,35 +90,41 @@ impl Service for Viewers {
     type State = Seat;
 
     fn received(&mut self, turn: &mut Turn<'_>, id: ConnectionId, seat: &mut Seat, input: &[u8]) -> usize {
-        match seat {
-            Seat::Free => {}
-            Seat::Busy => return 0,
-            Seat::Over => return input.len(),
+        match seat.stage {
+            Stage::Free => {}
+            Stage::Busy => return 0,
+            Stage::Over => return input.len(),
         }
         match http::parse(input) {
             Parsed::Incomplete => 0,
             Parsed::Refused(refused) => {
-                *seat = Seat::Over;
-                self.refuse(turn, id, &refused);
+                self.refuse(turn, id, seat, &refused);
                 turn.finish(id);
                 input.len()
             }
             Parsed::Whole { request, consumed } => {
-                *seat = if request.keep_alive { Seat::Busy } else { Seat::Over };
-                match self.delivery.ask(moment(turn), id, &request) {
-                    Answer::Now(reply) | Answer::Never(reply) => self.reply(turn, id, reply),
-                    Answer::Later => {
-                        self.counts.held.fetch_add(1, Relaxed);
-                        self.counts.waiting.store(self.delivery.waiting() as u64, Relaxed);
+                let moment = self.moment(turn);
+                let answered = match self.delivery.ask(moment, id, &request) {
+                    Answer::Now(reply) | Answer::Never(reply) => {
+                        let kind = reply.kind;
+                        self.reply(turn, id, reply);
+                        Answered::AtOnce(kind)
                     }
-                }
+                    Answer::Later => {
+                        self.counts.held.one();
+                        self.counts.waiting.set(self.delivery.waiting() as u64);
+                        Answered::WhenItCame
+                    }
+                };
+                let stage = if request.keep_alive { Stage::Busy } else { Stage::Over };
+                *seat = Seat { stage, owed: Some(answered), since: self.clock.at(moment.at) };
                 consumed
             }
         }
     }
 
     fn message(&mut self, turn: &mut Turn<'_>, updates: Updates) {
-        let now = moment(turn);
+        let now = self.moment(turn);
         for update in updates {
             self.delivery.push(now, update);
         }
@@ -113,20 +132,24 @@ impl Service for Viewers {
         self.counts.see_tickets(self.delivery.tickets());
     }
 
-    fn sent(&mut self, _turn: &mut Turn<'_>, _id: ConnectionId, seat: &mut Seat) {
-        if matches!(seat, Seat::Busy) {
-            *seat = Seat::Free;
+    fn sent(&mut self, turn: &mut Turn<'_>, _id: ConnectionId, seat: &mut Seat) {
+        if let Some(answered) = seat.owed.take() {
+            let is_long = answered == Answered::AtOnce(Kind::Segment);
+            let left = self.clock.after_work(turn.now(), is_long);
+            self.counts.took(answered, left.since(seat.since));
+        }
+        if seat.stage == Stage::Busy {
+            seat.stage = Stage::Free;
         }
     }
 
     fn late(&mut self, turn: &mut Turn<'_>, id: ConnectionId, seat: &mut Seat) {
-        *seat = Seat::Over;
-        self.refuse(turn, id, &Refusal::TOO_SLOW);
+        self.refuse(turn, id, seat, &Refusal::TOO_SLOW);
     }
 
     fn closed(&mut self, _turn: &mut Turn<'_>, id: ConnectionId, _seat: Seat) {
         self.delivery.forget(id);
-        self.counts.waiting.store(self.delivery.waiting() as u64, Relaxed);
+        self.counts.waiting.set(self.delivery.waiting() as u64);
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -134,12 +157,16 @@ impl Service for Viewers {
     }
 
     fn expired(&mut self, turn: &mut Turn<'_>) {
-        self.delivery.tick(moment(turn));
+        let now = self.moment(turn);
+        self.delivery.tick(now);
         self.release(turn);
     }
 
     fn draining(&mut self, turn: &mut Turn<'_>) {
-        self.delivery.push(moment(turn), Update::Leaving(true));
+        let now = self.moment(turn);
+        self.delivery.push(now, Update::Leaving(true));
         self.release(turn);
     }
 }
+
+const _: () = assert!(size_of::<Seat>() <= 8, "every idle connection has one");

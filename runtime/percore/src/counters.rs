@@ -26,7 +26,7 @@ impl Counter {
 }
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($(#[doc = $about:literal] $name:ident,)*) => {
         /// The counters of one core, alone on its cache lines.
         #[derive(Debug, Default)]
         #[repr(align(128))]
@@ -34,7 +34,7 @@ macro_rules! counters {
 
         /// What one core, or all together, have counted so far.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct CoreCounts { $($(#[$doc])* pub $name: u64,)* }
+        pub struct CoreCounts { $(#[doc = $about] pub $name: u64,)* }
 
         impl Counters {
             pub(crate) fn read(&self) -> CoreCounts {
@@ -43,6 +43,9 @@ macro_rules! counters {
         }
 
         impl CoreCounts {
+            /// What each count is of, by its name.
+            pub const ABOUT: &'static [(&'static str, &'static str)] = &[$((stringify!($name), $about),)*];
+
             /// Every count with its name, for an exporter.
             pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)*].into_iter()

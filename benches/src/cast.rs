@@ -23,13 +23,14 @@ const fn plan(name: &'static str, nth: u16, store: Store, cores: usize) -> EdgeP
     }
 }
 
-const EDGE: EdgePlan = plan("edge", 0, Store::Huge, 1);
+const EDGE: EdgePlan = plan("edge", 0, Store::Own, 1);
 const EDGE_PAGES: EdgePlan = plan("edge-pages", 1, Store::Pages, 1);
-const EDGE_MEMFD: EdgePlan = plan("edge-memfd", 2, Store::Memfd, 1);
-const EDGE_WIDE: EdgePlan = plan("edge-wide", 3, Store::Huge, 2);
+const EDGE_WIDE: EdgePlan = plan("edge-wide", 3, Store::Own, 2);
 const BALANCER: u16 = 8180;
 /// Connections nginx is given room for.
 const NGINX_CONNECTIONS: usize = 16_384;
+/// The same where its memory is to be seen without them.
+const SMALL: usize = 256;
 
 /// All that runs. Servers end before what they stand on.
 #[derive(Debug)]
@@ -40,7 +41,8 @@ pub(crate) struct Cast {
     pub(crate) ingest: Ingest,
     pub(crate) files: Files,
     pub(crate) ours: Ours,
-    pub(crate) ground: Ground,
+    /// Last, so that it is taken away last.
+    _ground: Ground,
 }
 
 impl Cast {
@@ -70,7 +72,7 @@ impl Cast {
         }
         let files = Files::write(&ground, &ours.certificates(), (&target, &playlist), &segments)?;
         let running = BTreeMap::from([(Who::Edge, edge)]);
-        Ok(Self { running, is_linked: false, ingest, files, ours, ground })
+        Ok(Self { running, is_linked: false, ingest, files, ours, _ground: ground })
     }
 
     /// Has exactly the servers that these need running.
@@ -92,12 +94,11 @@ impl Cast {
             let server = match who {
                 Who::Edge => self.ours.edge(EdgePlan { is_linked, ..EDGE })?,
                 Who::EdgePages => self.ours.edge(EDGE_PAGES)?,
-                Who::EdgeMemfd => self.ours.edge(EDGE_MEMFD)?,
                 Who::EdgeWide => self.ours.edge(EDGE_WIDE)?,
                 Who::Balancer => self.ours.balancer(BALANCER, BALANCER + 1)?,
-                Who::NginxWide => self.files.nginx("nginx-wide", "0,1", NGINX_CONNECTIONS)?,
+                Who::NginxWide => self.files.nginx("nginx-wide", "0,1", NGINX_CONNECTIONS, theirs::WIDE)?,
                 Who::HaProxy => self.files.haproxy()?,
-                _ => self.files.nginx("nginx", "0", NGINX_CONNECTIONS)?,
+                _ => self.files.nginx("nginx", "0", NGINX_CONNECTIONS, 0)?,
             };
             self.running.insert(who, server);
         }
@@ -122,29 +123,68 @@ impl Cast {
     /// Where one is asked for what a row is about; waits until it has it.
     pub(crate) fn aim(&self, who: Who, row: &Row) -> Result<Aim, BenchError> {
         let plan = edge_plan(who);
-        let (target, status) = match (row.kind, plan) {
-            (Kind::Segment { rendition, .. }, Some(plan)) => (self.ours.newest(plan, rendition)?, 200),
-            (Kind::Segment { rendition, .. }, None) => (self.files.segments[rendition].clone(), 200),
-            (Kind::Playlist | Kind::Wrk, Some(_)) => (self.ours.playlist(), 200),
-            (Kind::Playlist | Kind::Wrk, None) => (self.files.playlist.clone(), 200),
-            (Kind::Redirect, _) => ("/go/bench".to_owned(), if who == Who::Balancer { 307 } else { 302 }),
+        let is_redirect = row.kind == Kind::Redirect;
+        let rendition = match row.kind {
+            Kind::Segment { rendition, .. } => Some(rendition),
+            Kind::TlsBulk | Kind::Far { .. } => Some("1m"),
+            _ => None,
         };
+        let target = match (rendition, plan) {
+            _ if is_redirect => "/go/bench".to_owned(),
+            (Some(rendition), Some(plan)) => self.ours.newest(plan, rendition)?,
+            (Some(rendition), None) => self.files.segments[rendition].clone(),
+            (None, Some(_)) => self.ours.playlist(),
+            (None, None) => self.files.playlist.clone(),
+        };
+        let is_tls = matches!(row.kind, Kind::TlsBulk | Kind::Handshakes | Kind::Idle { is_tls: true });
         let port = match (plan, who) {
+            (Some(plan), _) if is_tls => plan.https,
             (Some(plan), _) => plan.http,
             (_, Who::Balancer) => BALANCER,
             (_, Who::HaProxy) => theirs::HAPROXY,
             (_, Who::NginxHuge) => theirs::NGINX_HUGE,
             (_, Who::NginxCache) => theirs::NGINX_CACHE,
+            (_, Who::NginxText) => theirs::NGINX_TEXT,
+            (_, Who::NginxWide) => theirs::NGINX + theirs::WIDE,
+            _ if is_tls => theirs::NGINX_TLS,
             _ => theirs::NGINX,
         };
+        let status = match who {
+            _ if !is_redirect => 200,
+            Who::Balancer => 307,
+            _ => 302,
+        };
         let aim = Aim { server: who.name().to_owned(), network: row.network, port, target, status };
-        until(who.name(), || aim.network.viewers().within(|| aim.ask(&mut aim.connect(0)?)))?;
+        if !is_tls {
+            until(who.name(), || aim.network.viewers().within(|| aim.ask(&mut aim.connect(0)?)))?;
+        }
         Ok(aim)
     }
 
-    /// The operator's address of one of our edges.
-    pub(crate) fn operator(who: Who) -> Option<u16> {
-        edge_plan(who).map(|plan| plan.operator)
+    /// The small thing that a TLS connection begins with.
+    pub(crate) fn small(&self, aim: &Aim) -> Aim {
+        aim.at(&self.files.playlist)
+    }
+
+    /// nginx with room for few connections: what it takes beside what it sets aside for each.
+    pub(crate) fn small_nginx(&mut self) -> Result<(), BenchError> {
+        self.running.remove(&Who::Nginx);
+        self.running.insert(Who::Nginx, self.files.nginx("nginx", "0", SMALL, 0)?);
+        Ok(())
+    }
+
+    /// What the operator of one of our edges is told, by name; labels are summed over.
+    pub(crate) fn metrics(&self, who: Who) -> Result<Vec<(String, f64)>, BenchError> {
+        let Some(port) = edge_plan(who).map(|plan| plan.operator) else { return Ok(Vec::new()) };
+        let server = format!("{}'s operator", who.name());
+        let aim = Aim { server, network: Network::Loopback, port, target: "/metrics".into(), status: 200 };
+        let answer = Space::Server.within(|| aim.ask(&mut aim.connect(0)?))?;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let sample = |line: &str| {
+            let (name, value) = line.rsplit_once(' ')?;
+            Some((name.to_owned(), value.parse().ok()?))
+        };
+        Ok(text.lines().filter(|line| !line.starts_with('#')).filter_map(sample).collect())
     }
 }
 
@@ -152,7 +192,6 @@ fn edge_plan(who: Who) -> Option<EdgePlan> {
     match who {
         Who::Edge => Some(EDGE),
         Who::EdgePages => Some(EDGE_PAGES),
-        Who::EdgeMemfd => Some(EDGE_MEMFD),
         Who::EdgeWide => Some(EDGE_WIDE),
         _ => None,
     }
@@ -161,7 +200,7 @@ fn edge_plan(who: Who) -> Option<EdgePlan> {
 /// Several faces of nginx are one process.
 fn process(who: Who) -> Who {
     match who {
-        Who::NginxHuge | Who::NginxCache => Who::Nginx,
+        Who::NginxHuge | Who::NginxCache | Who::NginxText => Who::Nginx,
         other => other,
     }
 }

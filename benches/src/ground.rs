@@ -121,10 +121,17 @@ impl Network {
 
 /// Runs the thread it is called from, and those it starts, on one core.
 pub(crate) fn pin(core: usize) -> Result<(), BenchError> {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    rustix::thread::sched_setaffinity(None, &cores)
-        .map_err(|error| BenchError::when(format!("pinning to core {core}"))(error.into()))
+    pin_to(&[core])
+}
+
+/// The same on any of these cores.
+pub(crate) fn pin_to(cores: &[usize]) -> Result<(), BenchError> {
+    let mut set = CpuSet::new();
+    for core in cores {
+        set.set(*core);
+    }
+    rustix::thread::sched_setaffinity(None, &set)
+        .map_err(|error| BenchError::when(format!("pinning to cores {cores:?}"))(error.into()))
 }
 
 /// Everything that was laid; dropped, it is gone.

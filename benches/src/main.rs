@@ -3,8 +3,6 @@
 //! Lives here: the words of the command line, and what is written where. Does not live here: what is measured (`rows`)
 //! or how (`run`, `viewers`). `benches/README.md` explains the method.
 
-#![allow(dead_code, reason = "the rows that use it come next")]
-
 mod cast;
 mod error;
 mod feed;
@@ -17,6 +15,7 @@ mod rows;
 mod run;
 mod servers;
 mod spread;
+mod take;
 mod theirs;
 mod viewers;
 mod wrk;

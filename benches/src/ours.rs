@@ -17,9 +17,10 @@ const CONTROL: u16 = 7002;
 /// Where an edge keeps its segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Store {
-    Huge,
+    /// Where it puts them if nothing is set: a tmpfs of its own with huge pages.
+    Own,
+    /// A tmpfs with pages of 4 KB.
     Pages,
-    Memfd,
 }
 
 /// One of our edges, as rows call it.
@@ -40,7 +41,7 @@ pub(crate) struct EdgePlan {
 pub(crate) struct Ours {
     program: PathBuf,
     files: PathBuf,
-    stores: [PathBuf; 2],
+    pages: PathBuf,
     pub(crate) token: String,
 }
 
@@ -65,7 +66,7 @@ impl Ours {
             flags: Flags::default(),
         };
         let token = ticket.seal(&Keys::new(key, None)).to_string();
-        Ok(Self { program, files, stores: [ground.huge().join("ours"), ground.pages().join("ours")], token })
+        Ok(Self { program, files, pages: ground.pages().join("ours"), token })
     }
 
     pub(crate) fn certificates(&self) -> PathBuf {
@@ -100,9 +101,8 @@ impl Ours {
     pub(crate) fn edge(&self, plan: EdgePlan) -> Result<Server, BenchError> {
         let EdgePlan { name, http, https, operator, store, cores, is_linked } = plan;
         let store = match store {
-            Store::Huge => Some(&self.stores[0]),
-            Store::Pages => Some(&self.stores[1]),
-            Store::Memfd => None,
+            Store::Own => None,
+            Store::Pages => Some(&self.pages),
         };
         let store = match store {
             Some(path) => {

@@ -109,7 +109,13 @@ fn quotient(value: f64) -> String {
 }
 
 impl RowReport {
-    pub(crate) fn new(row: &Row, idle: f64, measured: Vec<Measured>, compared: Vec<Compared>) -> Self {
+    pub(crate) fn new(
+        row: &Row,
+        idle: f64,
+        measured: Vec<Measured>,
+        compared: Vec<Compared>,
+        notes: Vec<String>,
+    ) -> Self {
         Self {
             key: row.key,
             title: row.title,
@@ -118,7 +124,7 @@ impl RowReport {
             idle,
             measured,
             compared,
-            notes: Vec::new(),
+            notes,
         }
     }
 

@@ -5,12 +5,10 @@ use crate::ground::Network;
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Who {
-    /// Our edge, segments on huge pages: how it is meant to be run.
+    /// Our edge as it comes: segments on huge pages of a tmpfs of its own.
     Edge,
     /// Our edge, segments on 4 KB pages.
     EdgePages,
-    /// Our edge without a segment store.
-    EdgeMemfd,
     /// Our edge on both cores.
     EdgeWide,
     Balancer,
@@ -20,6 +18,8 @@ pub(crate) enum Who {
     NginxHuge,
     /// nginx with a cache of open files.
     NginxCache,
+    /// nginx with the answer in its settings (`return 200`), so in memory as HAProxy's.
+    NginxText,
     /// nginx on both cores.
     NginxWide,
     HaProxy,
@@ -30,19 +30,19 @@ impl Who {
         match self {
             Self::Edge => "mascaret",
             Self::EdgePages => "mascaret, 4 KB pages",
-            Self::EdgeMemfd => "mascaret, memfd",
             Self::EdgeWide => "mascaret, 2 cores",
             Self::Balancer => "mascaret lb",
             Self::Nginx => "nginx",
             Self::NginxHuge => "nginx, huge pages",
             Self::NginxCache => "nginx, open_file_cache",
+            Self::NginxText => "nginx, return 200",
             Self::NginxWide => "nginx, 2 workers",
             Self::HaProxy => "haproxy",
         }
     }
 
     pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::Edge | Self::EdgePages | Self::EdgeMemfd | Self::EdgeWide | Self::Balancer)
+        matches!(self, Self::Edge | Self::EdgePages | Self::EdgeWide | Self::Balancer)
     }
 }
 
@@ -51,6 +51,8 @@ impl Who {
 pub(crate) enum Unit {
     CpuSecondsPerGb,
     CpuMicros,
+    /// Of the server's processes alone: where it shares its cores with the viewers.
+    ProcessMicros,
     PerCoreSecond,
     Bytes,
     Millis,
@@ -61,6 +63,7 @@ impl Unit {
         match self {
             Self::CpuSecondsPerGb => "CPU-s/GB",
             Self::CpuMicros => "CPU-µs each",
+            Self::ProcessMicros => "process CPU-µs each",
             Self::PerCoreSecond => "per core-second",
             Self::Bytes => "bytes each",
             Self::Millis => "ms",
@@ -79,6 +82,19 @@ pub(crate) enum Kind {
     /// The same, asked by wrk.
     Wrk,
     Redirect,
+    TlsBulk,
+    Handshakes,
+    /// Ten thousand idle connections.
+    Idle {
+        is_tls: bool,
+    },
+    /// Ten thousand held reloads.
+    Reload,
+    Far {
+        connections: usize,
+    },
+    /// The playlist, by one core and by two.
+    Cores,
 }
 
 /// One row.
@@ -127,9 +143,13 @@ const fn goal(ours: Who, theirs: Who, bound: Bound) -> Goal {
     Goal { ours, theirs: Some(theirs), bound }
 }
 
-use Bound::{AtMost, Told};
+const fn alone(ours: Who, bound: Bound) -> Goal {
+    Goal { ours, theirs: None, bound }
+}
+
+use Bound::{AtLeast, AtMost, Told};
 use Network::{Loopback, Veth};
-use Who::{Balancer, Edge, EdgeMemfd, EdgePages, HaProxy, Nginx, NginxCache, NginxHuge};
+use Who::{Balancer, Edge, EdgePages, EdgeWide, HaProxy, Nginx, NginxCache, NginxHuge, NginxText, NginxWide};
 
 const SEGMENT: Kind = Kind::Segment { rendition: "1m", connections: 256 };
 
@@ -141,12 +161,11 @@ pub(crate) const ROWS: &[Row] = &[
         kind: SEGMENT,
         network: Veth,
         unit: Unit::CpuSecondsPerGb,
-        who: &[Edge, Nginx, NginxHuge, EdgePages, EdgeMemfd],
+        who: &[Edge, Nginx, NginxHuge, EdgePages],
         goals: &[
             goal(Edge, Nginx, AtMost(0.75)),
             goal(Edge, NginxHuge, AtMost(1.0)),
             goal(EdgePages, Nginx, Told),
-            goal(EdgeMemfd, Nginx, Told),
         ],
         quick: &[Edge, Nginx],
     },
@@ -196,11 +215,12 @@ pub(crate) const ROWS: &[Row] = &[
         kind: Kind::Playlist,
         network: Veth,
         unit: Unit::CpuMicros,
-        who: &[Edge, Nginx, HaProxy, NginxCache],
+        who: &[Edge, Nginx, HaProxy, NginxCache, NginxText],
         goals: &[
             goal(Edge, Nginx, AtMost(0.55)),
             goal(Edge, HaProxy, AtMost(0.65)),
             goal(Edge, NginxCache, Told),
+            goal(Edge, NginxText, AtMost(0.55)),
         ],
         quick: &[Edge, Nginx, HaProxy],
     },
@@ -220,8 +240,12 @@ pub(crate) const ROWS: &[Row] = &[
         kind: Kind::Wrk,
         network: Veth,
         unit: Unit::CpuMicros,
-        who: &[Edge, Nginx, HaProxy],
-        goals: &[goal(Edge, Nginx, AtMost(0.75)), goal(Edge, HaProxy, Told)],
+        who: &[Edge, Nginx, HaProxy, NginxText],
+        goals: &[
+            goal(Edge, Nginx, AtMost(0.75)),
+            goal(Edge, HaProxy, Told),
+            goal(Edge, NginxText, AtMost(0.75)),
+        ],
         quick: &[],
     },
     Row {
@@ -233,5 +257,85 @@ pub(crate) const ROWS: &[Row] = &[
         who: &[Balancer, Nginx, HaProxy],
         goals: &[goal(Balancer, Nginx, AtMost(0.75)), goal(Balancer, HaProxy, AtMost(0.65))],
         quick: &[Balancer, Nginx, HaProxy],
+    },
+    Row {
+        key: "tls",
+        title: "1 MB segment by TLS",
+        kind: Kind::TlsBulk,
+        network: Veth,
+        unit: Unit::CpuSecondsPerGb,
+        who: &[Edge, Nginx],
+        goals: &[goal(Edge, Nginx, AtMost(0.30))],
+        quick: &[Edge, Nginx],
+    },
+    Row {
+        key: "tls-lo",
+        title: "1 MB segment by TLS",
+        kind: Kind::TlsBulk,
+        network: Loopback,
+        unit: Unit::CpuSecondsPerGb,
+        who: &[Edge, Nginx],
+        goals: &[goal(Edge, Nginx, AtMost(0.40))],
+        quick: &[],
+    },
+    Row {
+        key: "handshakes",
+        title: "full TLS handshakes",
+        kind: Kind::Handshakes,
+        network: Veth,
+        unit: Unit::PerCoreSecond,
+        who: &[Edge, Nginx],
+        goals: &[goal(Edge, Nginx, AtLeast(2.6))],
+        quick: &[Edge, Nginx],
+    },
+    Row {
+        key: "idle",
+        title: "memory of an idle connection, 10,000 of them",
+        kind: Kind::Idle { is_tls: false },
+        network: Veth,
+        unit: Unit::Bytes,
+        who: &[Edge, Nginx],
+        goals: &[alone(Edge, AtMost(256.0)), alone(Nginx, Told)],
+        quick: &[Edge],
+    },
+    Row {
+        key: "idle-tls",
+        title: "memory of an idle TLS connection, 10,000 of them",
+        kind: Kind::Idle { is_tls: true },
+        network: Veth,
+        unit: Unit::Bytes,
+        who: &[Edge, Nginx],
+        goals: &[alone(Edge, AtMost(6.0 * 1024.0)), alone(Nginx, Told)],
+        quick: &[],
+    },
+    Row {
+        key: "reload",
+        title: "10,000 held reloads released: the last answer after the segment",
+        kind: Kind::Reload,
+        network: Veth,
+        unit: Unit::Millis,
+        who: &[Edge],
+        goals: &[alone(Edge, AtMost(50.0))],
+        quick: &[Edge],
+    },
+    Row {
+        key: "far",
+        title: "far viewers, 100 at 20 Mbit/s",
+        kind: Kind::Far { connections: 100 },
+        network: Veth,
+        unit: Unit::CpuSecondsPerGb,
+        who: &[Edge, Nginx],
+        goals: &[goal(Edge, Nginx, AtMost(1.0))],
+        quick: &[],
+    },
+    Row {
+        key: "cores",
+        title: "2 KB playlist, one core and two",
+        kind: Kind::Cores,
+        network: Loopback,
+        unit: Unit::ProcessMicros,
+        who: &[Edge, EdgeWide, Nginx, NginxWide],
+        goals: &[goal(EdgeWide, Edge, Told), goal(NginxWide, Nginx, Told)],
+        quick: &[],
     },
 ];

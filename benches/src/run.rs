@@ -5,10 +5,9 @@ use crate::error::BenchError;
 use crate::ground::{SERVER_CORE, VIEWER_CORE};
 use crate::meter::{Reading, Strangers, pace};
 use crate::report::{Compared, Measured, RowReport};
-use crate::rows::{Kind, Row, Unit, Who};
+use crate::rows::{Kind, Row, Who};
 use crate::spread::Spread;
-use crate::viewers::{Load, Sample, counted};
-use crate::wrk;
+use crate::take::Taken;
 use node::Stop;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -28,9 +27,6 @@ pub(crate) struct Manner {
 const STRANGERS_MOST: f64 = 0.05;
 /// How often a disturbed window is taken again.
 const AGAIN: usize = 3;
-/// Connections of rows that do not say.
-const CONNECTIONS: usize = 128;
-const WARM: Duration = Duration::from_millis(400);
 
 /// What the windows of one contender said, in order.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +37,8 @@ pub(crate) struct Series {
     pub(crate) steal: f64,
     /// How fast the processor was.
     pub(crate) paces: Vec<f64>,
+    /// What the last window had to say beside its figure.
+    pub(crate) notes: Vec<String>,
 }
 
 /// The stage, and how it is used.
@@ -78,26 +76,16 @@ impl Bench<'_> {
 
     /// One window that nobody disturbed.
     fn window(&mut self, row: &Row, who: Who, idle: f64, series: &mut Series) -> Result<(), BenchError> {
-        let aim = self.cast.aim(who, row)?;
-        let connections = match row.kind {
-            Kind::Segment { connections, .. } => connections,
-            _ => CONNECTIONS,
-        };
-        let load = Load { connections, warm: WARM, window: self.manner.window };
-        let (stop, pids) = (self.stop, self.cast.pids());
         for attempt in 1..=AGAIN {
+            let pids = self.cast.pids();
             let before = Strangers::now(&pids);
-            let (sample, pace) = aim.network.viewers().within(|| {
-                let pace = pace();
-                let sample = match row.kind {
-                    Kind::Wrk => wrk::window(&aim, load, stop)?.sample,
-                    _ => counted::window(&aim, load, stop)?,
-                };
-                Ok((sample, pace))
-            })?;
-            let strangers = before.share_until(&Strangers::now(&pids));
+            let pace = row.network.viewers().within(|| Ok(pace()))?;
+            let taken = self.take(row, who, if who.is_ours() { 0.0 } else { idle })?;
+            let mut pids_after = self.cast.pids();
+            pids_after.extend(pids);
+            let strangers = before.share_until(&Strangers::now(&pids_after));
             if strangers > STRANGERS_MOST {
-                if attempt < AGAIN {
+                if attempt < AGAIN && !matches!(row.kind, Kind::Idle { .. }) {
                     print!(" (again)");
                     continue;
                 }
@@ -111,7 +99,7 @@ impl Bench<'_> {
                     )));
                 }
             }
-            series.take(row.unit, &sample, if who.is_ours() { 0.0 } else { idle });
+            series.take(taken);
             series.paces.push(pace);
             return Ok(());
         }
@@ -146,18 +134,14 @@ impl Bench<'_> {
 }
 
 impl Series {
-    fn take(&mut self, unit: Unit, sample: &Sample, idle: f64) {
-        let mut sample = sample.clone();
-        sample.usage.busy[SERVER_CORE] -= idle * sample.usage.seconds;
-        let share =
-            |core: usize| sample.usage.busy.get(core).copied().unwrap_or_default() / sample.usage.seconds;
-        self.busy.push([share(SERVER_CORE), share(VIEWER_CORE)]);
-        self.steal += sample.usage.steal;
-        self.values.push(match unit {
-            Unit::CpuSecondsPerGb => sample.seconds_per_gb(),
-            Unit::PerCoreSecond => 1e6 / sample.micros_per_answer(),
-            _ => sample.micros_per_answer(),
-        });
+    fn take(&mut self, taken: Taken) {
+        self.values.push(taken.value);
+        if let Some(usage) = taken.usage {
+            let share = |core: usize| usage.busy.get(core).copied().unwrap_or_default() / usage.seconds;
+            self.busy.push([share(SERVER_CORE), share(VIEWER_CORE)]);
+            self.steal += usage.steal;
+        }
+        self.notes = taken.notes;
     }
 }
 
@@ -194,7 +178,8 @@ fn report(row: &Row, who: &[Who], series: &BTreeMap<Who, Series>, idle: f64) -> 
             compared.push(Compared::new(goal, spread));
         }
     }
-    let report = RowReport::new(row, idle, measured, compared);
+    let notes = series.values().flat_map(|series| series.notes.clone()).collect();
+    let report = RowReport::new(row, idle, measured, compared, notes);
     report.tell();
     report
 }

@@ -17,6 +17,10 @@ pub(crate) const NGINX_HUGE: u16 = 9081;
 pub(crate) const NGINX_TLS: u16 = 9443;
 /// The same nginx, which also caches open files: what a site that never changes a file may do.
 pub(crate) const NGINX_CACHE: u16 = 9082;
+/// The same nginx, with the playlist in its settings.
+pub(crate) const NGINX_TEXT: u16 = 9083;
+/// What is added to the ports of the nginx with two workers.
+pub(crate) const WIDE: u16 = 200;
 pub(crate) const HAPROXY: u16 = 9180;
 
 /// What both serve.
@@ -94,7 +98,7 @@ impl Files {
     }
 
     /// Starts nginx with one worker for each of `cores` (`0` or `0,1`).
-    pub(crate) fn nginx(&self, name: &str, cores: &str, connections: usize) -> Result<Server, BenchError> {
+    pub(crate) fn nginx(&self, name: &str, cores: &str, connections: usize, offset: u16) -> Result<Server, BenchError> {
         let Self { directory, roots: [pages, huge], segment_fields, playlist_fields, .. } = self;
         let files = format!(
             "location / {{ {segment_fields} }}\n    location ~ \\.m3u8$ {{ {playlist_fields} }}\n    \
@@ -104,6 +108,10 @@ impl Files {
         let at = directory.display();
         let certificates = self.certificates.display();
         let (pages, huge) = (pages.display(), huge.display());
+        let playlist = fs::read_to_string(directory.join("playlist.m3u8"))
+            .map_err(BenchError::when("the playlist for nginx"))?;
+        let ports = [NGINX, NGINX_HUGE, NGINX_CACHE, NGINX_TEXT, NGINX_TLS].map(|port| port + offset);
+        let [nginx, nginx_huge, nginx_cache, nginx_text, nginx_tls] = ports;
         let workers = cores.split(',').count();
         let settings = format!(
             "daemon off;\nuser root;\nworker_processes {workers};\n\
@@ -114,18 +122,20 @@ impl Files {
              types {{ video/mp2t ts; application/vnd.apple.mpegurl m3u8; }}\n  \
              client_body_temp_path {at}/body;\n  proxy_temp_path {at}/proxy;\n  fastcgi_temp_path {at}/fastcgi;\n  \
              uwsgi_temp_path {at}/uwsgi;\n  scgi_temp_path {at}/scgi;\n  \
-             server {{\n    listen 0.0.0.0:{NGINX} backlog=16384 reuseport;\n    root {pages};\n    {files}\n  }}\n  \
-             server {{\n    listen 0.0.0.0:{NGINX_HUGE} backlog=16384 reuseport;\n    root {huge};\n    {files}\n  }}\n  \
-             server {{\n    listen 0.0.0.0:{NGINX_CACHE} backlog=16384 reuseport;\n    root {pages};\n    \
+             server {{\n    listen 0.0.0.0:{nginx} backlog=16384 reuseport;\n    root {pages};\n    {files}\n  }}\n  \
+             server {{\n    listen 0.0.0.0:{nginx_huge} backlog=16384 reuseport;\n    root {huge};\n    {files}\n  }}\n  \
+             server {{\n    listen 0.0.0.0:{nginx_cache} backlog=16384 reuseport;\n    root {pages};\n    \
              open_file_cache max=1000;\n    open_file_cache_valid 60s;\n    {files}\n  }}\n  \
-             server {{\n    listen 0.0.0.0:{NGINX_TLS} ssl backlog=16384 reuseport;\n    root {pages};\n    \
+             server {{\n    listen 0.0.0.0:{nginx_text} backlog=16384 reuseport;\n    \
+             default_type application/vnd.apple.mpegurl;\n    location / {{ {playlist_fields} return 200 '{playlist}'; }}\n  }}\n  \
+             server {{\n    listen 0.0.0.0:{nginx_tls} ssl backlog=16384 reuseport;\n    root {pages};\n    \
              ssl_certificate {certificates}/https.pem;\n    ssl_certificate_key {certificates}/https.key;\n    \
              ssl_protocols TLSv1.3;\n    ssl_ecdh_curve X25519;\n    ssl_session_cache shared:tls:10m;\n    {files}\n  }}\n}}\n"
         );
         let path = directory.join(format!("{name}.conf"));
         write(&path, &settings)?;
         let words = ["nginx", "-p", &at.to_string(), "-c", &path.display().to_string()].map(str::to_owned);
-        Server::start(name, cores, &words, &[NGINX, NGINX_HUGE, NGINX_CACHE, NGINX_TLS], directory)
+        Server::start(name, cores, &words, &ports, directory)
     }
 
     /// Starts HAProxy on core 0, one thread; the playlist is in its memory.

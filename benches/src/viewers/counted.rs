@@ -26,6 +26,16 @@ struct Connection {
 
 /// Asks for `aim` as fast as answers come, for one window.
 pub(crate) fn window(aim: &Aim, load: Load, stop: &Stop) -> Result<Sample, BenchError> {
+    window_seen(aim, load, stop, |_| ())
+}
+
+/// The same; `seen` is called when the window begins (`false`) and when it ends (`true`).
+pub(crate) fn window_seen(
+    aim: &Aim,
+    load: Load,
+    stop: &Stop,
+    mut seen: impl FnMut(bool),
+) -> Result<Sample, BenchError> {
     let whole = aim.ask(&mut aim.connect(0)?)?.len;
     let request = aim.request();
     let (ring, mut connections) = connect_all(aim, load.connections)?;
@@ -37,7 +47,14 @@ pub(crate) fn window(aim: &Aim, load: Load, stop: &Stop) -> Result<Sample, Bench
     let (mut answers, mut bytes) = (0u64, 0u64);
     let mut piece = vec![0u8; PIECE];
     let sample = each_ready(&ring, stop, |place| {
-        let Some(place) = place else { return cut.see(answers, bytes) };
+        let Some(place) = place else {
+            let had_begun = cut.has_begun();
+            let sample = cut.see(answers, bytes)?;
+            if sample.is_some() || had_begun != cut.has_begun() {
+                seen(sample.is_some());
+            }
+            return Ok(sample);
+        };
         let connection = &mut connections[place];
         // One byte more than is owed: an answer that is longer than the first one is a fault, not a gain.
         let want = (connection.left + 1).min(PIECE);
@@ -91,6 +108,11 @@ fn connect_all(aim: &Aim, count: usize) -> Result<(OwnedFd, Vec<Connection>), Be
         connections.push(Connection { socket, left: 0, answers: 0 });
     }
     Ok((ring, connections))
+}
+
+/// What each_ready waits on.
+pub(crate) fn ring() -> Result<OwnedFd, BenchError> {
+    epoll::create(CreateFlags::CLOEXEC).map_err(|error| BenchError::when("epoll")(error.into()))
 }
 
 /// From now on `place` is named when something has come on `socket`.

@@ -4,6 +4,10 @@
 //! ask as fast as they can (`counted` plain, `sealed` in TLS, `shaking` handshakes) or slowly (`held`, `far`).
 
 pub(crate) mod counted;
+pub(crate) mod far;
+pub(crate) mod held;
+pub(crate) mod sealed;
+pub(crate) mod shaking;
 
 use crate::error::BenchError;
 use crate::ground::Network;
@@ -32,6 +36,11 @@ impl Aim {
         SocketAddr::new(self.network.server(), self.port)
     }
 
+    /// The same server's answer to something else.
+    pub(crate) fn at(&self, target: &str) -> Self {
+        Self { target: target.to_owned(), ..self.clone() }
+    }
+
     /// What a player sends: the same bytes to everybody.
     pub(crate) fn request(&self) -> Vec<u8> {
         format!(
@@ -45,18 +54,53 @@ impl Aim {
 
     /// The `nth` viewer's connection, from an address of its own share.
     pub(crate) fn connect(&self, nth: usize) -> Result<TcpStream, BenchError> {
-        let fail = || BenchError::when(format!("{}: connecting to {}", self.server, self.address()));
+        self.connect_with_buffer(nth, None)
+    }
+
+    /// The same, with so many bytes of receive buffer.
+    pub(crate) fn connect_with_buffer(
+        &self,
+        nth: usize,
+        buffer: Option<usize>,
+    ) -> Result<TcpStream, BenchError> {
         let dial = || {
-            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-            socket.bind(&SocketAddr::new(self.network.source(nth), 0).into())?;
+            let socket = self.socket(nth)?;
+            if let Some(buffer) = buffer {
+                socket.set_recv_buffer_size(buffer)?;
+            }
             socket.connect_timeout(&self.address().into(), PATIENCE)?;
-            socket.set_tcp_nodelay(true)?;
-            // Closed by a reset: no port stays in TIME_WAIT, and no core works on it after the window.
-            socket.set_linger(Some(Duration::ZERO))?;
             socket.set_read_timeout(Some(PATIENCE))?;
             Ok(TcpStream::from(socket))
         };
-        dial().map_err(fail())
+        dial().map_err(self.when_connecting())
+    }
+
+    /// The same without waiting for it.
+    pub(crate) fn connecting(&self, nth: usize) -> Result<TcpStream, BenchError> {
+        let dial = || {
+            let socket = self.socket(nth)?;
+            socket.set_nonblocking(true)?;
+            match socket.connect(&self.address().into()) {
+                Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
+                    Err(error)
+                }
+                _ => Ok(TcpStream::from(socket)),
+            }
+        };
+        dial().map_err(self.when_connecting())
+    }
+
+    fn when_connecting(&self) -> impl FnOnce(std::io::Error) -> BenchError {
+        BenchError::when(format!("{}: connecting to {}", self.server, self.address()))
+    }
+
+    fn socket(&self, nth: usize) -> std::io::Result<socket2::Socket> {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(self.network.source(nth), 0).into())?;
+        socket.set_tcp_nodelay(true)?;
+        // Closed by a reset: no port stays in TIME_WAIT, and no core works on it after the window.
+        socket.set_linger(Some(Duration::ZERO))?;
+        Ok(socket)
     }
 
     /// One answer, read whole.
@@ -166,6 +210,10 @@ impl Cut {
     pub(crate) fn of(load: Load) -> Self {
         let begins = Instant::now() + load.warm;
         Self { begins, ends: begins + load.window, begun: None }
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.is_some()
     }
 
     /// Told often of what was counted since the connections are there; answers with the window once it is over.

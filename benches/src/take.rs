@@ -1,0 +1,165 @@
+//! One window of one contender, for each kind of row.
+
+use crate::error::BenchError;
+use crate::ground::{SERVER_CORE, pin_to};
+use crate::meter::{Usage, memory, process_seconds};
+use crate::rows::{Kind, Row, Unit, Who};
+use crate::run::Bench;
+use crate::viewers::{Aim, Load, Sample, counted, far, held, sealed, shaking};
+use crate::wrk;
+use std::time::Duration;
+
+/// Connections of rows that do not say.
+const CONNECTIONS: usize = 128;
+/// Connections of the rows in TLS.
+const SEALED: usize = 64;
+/// Handshakes on their way at once.
+const SHAKING: usize = 64;
+/// Connections, that many times over, that a server has had before its memory is looked at.
+const BUSY: usize = 50;
+const WARM: Duration = Duration::from_millis(400);
+
+/// What a window said.
+#[derive(Clone, Debug)]
+pub(crate) struct Taken {
+    pub(crate) value: f64,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) notes: Vec<String>,
+}
+
+impl Taken {
+    fn of(unit: Unit, mut sample: Sample, idle: f64) -> Self {
+        sample.usage.busy[SERVER_CORE] -= idle * sample.usage.seconds;
+        let value = match unit {
+            Unit::CpuSecondsPerGb => sample.seconds_per_gb(),
+            Unit::PerCoreSecond => 1e6 / sample.micros_per_answer(),
+            _ => sample.micros_per_answer(),
+        };
+        Self { value, usage: Some(sample.usage), notes: Vec::new() }
+    }
+}
+
+impl Bench<'_> {
+    /// Takes a window; `idle` of the server's core is somebody else's.
+    pub(crate) fn take(&mut self, row: &Row, who: Who, idle: f64) -> Result<Taken, BenchError> {
+        match row.kind {
+            Kind::Idle { is_tls } => return self.idle_memory(row, who, is_tls),
+            Kind::Reload => return self.reload(row, who),
+            Kind::Cores => return self.cores(row, who),
+            _ => {}
+        }
+        let aim = self.cast.aim(who, row)?;
+        let small = self.cast.small(&aim);
+        let (stop, window) = (self.stop, self.manner.window);
+        let load = |connections| Load { connections, warm: WARM, window };
+        let sample = row.network.viewers().within(|| match row.kind {
+            Kind::Segment { connections, .. } => counted::window(&aim, load(connections), stop),
+            Kind::Wrk => Ok(wrk::window(&aim, load(CONNECTIONS), stop)?.sample),
+            Kind::TlsBulk => sealed::window(&aim, &small, load(SEALED), stop),
+            Kind::Handshakes => shaking::window(&aim, load(SHAKING), stop),
+            Kind::Far { connections } => far::window(&aim, load(connections), stop),
+            _ => counted::window(&aim, load(CONNECTIONS), stop),
+        })?;
+        let rate = sample.bytes as f64 * 8.0 / sample.usage.seconds / 1e6;
+        let mut taken = Taken::of(row.unit, sample, idle);
+        if let Kind::Far { connections } = row.kind {
+            let wanted = connections as f64 * far::BITS_PER_SECOND / 1e6;
+            taken.notes.push(format!("{}: {rate:.0} Mbit/s sent, {wanted:.0} wanted", who.name()));
+        }
+        Ok(taken)
+    }
+
+    /// What ten thousand idle connections add to the memory of a server that has just been busy: what it takes for
+    /// working at all, buffers and rings, is not theirs.
+    fn idle_memory(&mut self, row: &Row, who: Who, is_tls: bool) -> Result<Taken, BenchError> {
+        self.cast.dismiss(who);
+        let stop = self.stop;
+        let stand = |bench: &Self, count: usize| {
+            let aim = bench.cast.aim(who, row)?;
+            let held = row.network.viewers().within(|| {
+                for _ in 0..BUSY {
+                    held::idle(&aim, is_tls, BUSY, stop)?;
+                }
+                held::idle(&aim, is_tls, count, stop)
+            })?;
+            memory(&bench.cast.pids_of(who)).map(|bytes| (bytes, held))
+        };
+        if who.is_ours() {
+            self.cast.call(&[who])?;
+        } else {
+            // nginx sets memory aside for every connection it may have: that is a connection's memory too.
+            self.cast.small_nginx()?;
+        }
+        let (before, _) = stand(self, 1)?;
+        if !who.is_ours() {
+            self.cast.dismiss(who);
+            self.cast.call(&[who])?;
+        }
+        let (after, held) = stand(self, held::MANY)?;
+        drop(held);
+        let value = after.saturating_sub(before) as f64 / held::MANY as f64;
+        Ok(Taken { value, usage: None, notes: Vec::new() })
+    }
+
+    /// How long ten thousand held reloads take to be answered.
+    fn reload(&mut self, row: &Row, who: Who) -> Result<Taken, BenchError> {
+        let plain = self.cast.aim(who, row)?;
+        let (stop, ingest) = (self.stop, &self.cast.ingest);
+        let release = row.network.viewers().within(|| {
+            let answer = plain.ask(&mut plain.connect(0)?)?;
+            let text = String::from_utf8_lossy(&answer.body).into_owned();
+            let last =
+                text.lines().filter_map(|line| line.strip_suffix(".ts")?.parse::<u64>().ok()).next_back();
+            let last = last.ok_or_else(|| BenchError::answer(&plain.server, "lists no segment"))?;
+            let aim = plain.at(&format!("{}?_HLS_msn={}", plain.target, last + 1));
+            held::release(&aim, answer.len, || ingest.publish().0, stop)
+        })?;
+        let note = format!(
+            "half of them after {:.1} ms; server core {:.1} ms busy, viewers' {:.1} ms",
+            release.middle.as_secs_f64() * 1e3,
+            release.usage.busy[0] * 1e3,
+            release.usage.busy[1] * 1e3,
+        );
+        Ok(Taken { value: release.last.as_secs_f64() * 1e3, usage: None, notes: vec![note] })
+    }
+
+    /// What an answer costs the server's processes, and how its connections fell on its cores.
+    fn cores(&mut self, row: &Row, who: Who) -> Result<Taken, BenchError> {
+        let aim = self.cast.aim(who, row)?;
+        let is_wide = matches!(who, Who::EdgeWide | Who::NginxWide);
+        let pids = self.cast.pids_of(who);
+        let (stop, window) = (self.stop, self.manner.window);
+        let balance = self.balance(row, who, &aim)?;
+        let (sample, used) = row.network.viewers().within(|| {
+            if is_wide {
+                pin_to(&[0, 1])?;
+            }
+            let mut used = (0.0, 0.0);
+            let load = Load { connections: CONNECTIONS, warm: WARM, window };
+            let sample = counted::window_seen(&aim, load, stop, |is_end| {
+                let now = process_seconds(&pids);
+                if is_end { used.1 = now } else { used.0 = now }
+            })?;
+            Ok((sample, used.1 - used.0))
+        })?;
+        let rate = sample.answers as f64 / sample.usage.seconds;
+        let shared = if is_wide { ", its cores shared with the viewers" } else { "" };
+        let mut notes = vec![format!("{}: {rate:.0} answers/s{shared}", who.name())];
+        notes.extend(balance);
+        Ok(Taken { value: used * 1e6 / sample.answers as f64, usage: Some(sample.usage), notes })
+    }
+
+    /// How 256 connections fall on the cores of an edge that has several.
+    fn balance(&self, row: &Row, who: Who, aim: &Aim) -> Result<Option<String>, BenchError> {
+        const TRIED: usize = 256;
+        if who != Who::EdgeWide {
+            return Ok(None);
+        }
+        let held = row.network.viewers().within(|| held::idle(aim, false, TRIED, self.stop))?;
+        let metrics = self.cast.metrics(who)?;
+        drop(held);
+        let open = metrics.iter().filter(|(name, _)| name.starts_with("mascaret_edge_core_open{"));
+        let open: Vec<String> = open.map(|(_, value)| format!("{value:.0}")).collect();
+        Ok(Some(format!("{}: {TRIED} connections fell on its cores as {}", who.name(), open.join(" and "))))
+    }
+}

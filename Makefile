@@ -8,12 +8,13 @@ SHELL := /bin/bash
 
 APT ?= 1
 DEMO ?=
+BENCH ?=
 CARGO ?= cargo
 
 BUILD_PACKAGES := gcc pkg-config clang libclang-dev libavcodec-dev libavformat-dev libavutil-dev \
 	libavfilter-dev libswscale-dev libswresample-dev
 TEST_PACKAGES := ffmpeg chromium chromium-driver
-BENCH_PACKAGES := nginx-light haproxy wrk ffmpeg
+BENCH_PACKAGES := nginx-light haproxy wrk ffmpeg iproute2 util-linux procps
 
 .PHONY: help
 help: ## This list.
@@ -29,6 +30,11 @@ define need
 		run=""; [ "$$(id -u)" = 0 ] || run=sudo; \
 		$$run apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$run apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
+endef
+
+# $(call as_root,<command>): network namespaces and mounts need it.
+define as_root
+	@run=""; [ "$$(id -u)" = 0 ] || run=sudo; $$run $(1)
 endef
 
 .PHONY: build-packages
@@ -67,7 +73,16 @@ check: build-packages ## Format and lints only.
 fuzz: ## Ten million cases for every target that reads a stranger's bytes.
 	$(CARGO) run --release -p fuzz -- all --cases 10000000
 
-.PHONY: bench
-bench: build ## The ladder against the ffmpeg command line, and the other benches there are.
+.PHONY: bench-build
+bench-build: build-packages
 	$(call need,$(BENCH_PACKAGES))
+	$(CARGO) build --release -p mascaret -p benches
+
+.PHONY: bench
+bench: build bench-build ## Our edge beside nginx and HAProxy, the ladder beside ffmpeg: benches/results/ (25 minutes).
+	$(call as_root,$${CARGO_TARGET_DIR:-target}/release/benches --out benches/results $(BENCH))
 	for bench in benches/*.sh; do bash $$bench; done
+
+.PHONY: bench-quick
+bench-quick: bench-build ## The most telling rows of it in under two minutes. BENCH="--noisy" are its flags.
+	$(call as_root,$${CARGO_TARGET_DIR:-target}/release/benches --quick $(BENCH))

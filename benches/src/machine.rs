@@ -28,5 +28,7 @@ pub(crate) fn facts(program: &Path, date: Option<&str>) -> Vec<(&'static str, St
         ("nginx", nginx.replace("nginx version: ", "")),
         ("haproxy", said(&["haproxy", "-v"])),
         ("wrk", wrk),
+        ("tls", crate::viewers::sealed::CIPHER.into()),
+        ("congestion", "cubic on both sides".into()),
     ]
 }

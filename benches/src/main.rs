@@ -3,6 +3,7 @@
 //! Lives here: the words of the command line, and what is written where. Does not live here: what is measured (`rows`)
 //! or how (`run`, `viewers`). `benches/README.md` explains the method.
 
+mod agree;
 mod cast;
 mod error;
 mod feed;
@@ -10,6 +11,7 @@ mod ground;
 mod machine;
 mod meter;
 mod ours;
+mod plot;
 mod report;
 mod rows;
 mod run;
@@ -58,6 +60,9 @@ struct Cli {
     /// The date to write into them [default: that of the last commit].
     #[arg(long)]
     date: Option<String>,
+    /// Compares what wrk, our viewers and the edge's counters say of 10 s, and measures nothing.
+    #[arg(long)]
+    agree: bool,
     /// Goes on while other programs use the machine; such figures are for nobody but you.
     #[arg(long)]
     noisy: bool,
@@ -99,6 +104,9 @@ fn measure(cli: &Cli) -> Result<(), BenchError> {
     for (name, value) in &machine {
         println!("{name:<12} {value}");
     }
+    if cli.agree {
+        return agree::run(&mut cast, &stop);
+    }
     let manner = Manner {
         windows: usize::from(cli.windows.unwrap_or(if cli.quick { 3 } else { 5 })),
         window: Duration::from_millis(cli.window_ms.unwrap_or(if cli.quick { 1_500 } else { 4_000 })),
@@ -134,7 +142,9 @@ fn write(out: &Path, report: &Report) -> Result<(), BenchError> {
     fs::create_dir_all(out).map_err(BenchError::when(out.display().to_string()))?;
     let json =
         serde_json::to_string_pretty(report).map_err(|error| BenchError::Refused(error.to_string()))?;
-    for (name, text) in [("edge.txt", report.text()), ("edge.json", json + "\n")] {
+    for (name, text) in
+        [("edge.txt", report.text()), ("edge.json", json + "\n"), ("edge.svg", plot::svg(report))]
+    {
         let path = out.join(name);
         fs::write(&path, text).map_err(BenchError::when(path.display().to_string()))?;
     }

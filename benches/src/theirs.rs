@@ -98,7 +98,13 @@ impl Files {
     }
 
     /// Starts nginx with one worker for each of `cores` (`0` or `0,1`).
-    pub(crate) fn nginx(&self, name: &str, cores: &str, connections: usize, offset: u16) -> Result<Server, BenchError> {
+    pub(crate) fn nginx(
+        &self,
+        name: &str,
+        cores: &str,
+        connections: usize,
+        offset: u16,
+    ) -> Result<Server, BenchError> {
         let Self { directory, roots: [pages, huge], segment_fields, playlist_fields, .. } = self;
         let files = format!(
             "location / {{ {segment_fields} }}\n    location ~ \\.m3u8$ {{ {playlist_fields} }}\n    \

@@ -154,7 +154,8 @@ impl Cast {
             Who::Balancer => 307,
             _ => 302,
         };
-        let aim = Aim { server: who.name().to_owned(), network: row.network, port, target, status };
+        let aim =
+            Aim { server: who.name().to_owned(), network: row.network, port, target, status, buffer: None };
         if !is_tls {
             until(who.name(), || aim.network.viewers().within(|| aim.ask(&mut aim.connect(0)?)))?;
         }
@@ -177,7 +178,14 @@ impl Cast {
     pub(crate) fn metrics(&self, who: Who) -> Result<Vec<(String, f64)>, BenchError> {
         let Some(port) = edge_plan(who).map(|plan| plan.operator) else { return Ok(Vec::new()) };
         let server = format!("{}'s operator", who.name());
-        let aim = Aim { server, network: Network::Loopback, port, target: "/metrics".into(), status: 200 };
+        let aim = Aim {
+            server,
+            network: Network::Loopback,
+            port,
+            target: "/metrics".into(),
+            status: 200,
+            buffer: None,
+        };
         let answer = Space::Server.within(|| aim.ask(&mut aim.connect(0)?))?;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         let sample = |line: &str| {

@@ -43,7 +43,8 @@ impl Space {
         }
     }
 
-    fn link(self) -> &'static str {
+    /// Its end of the veth pair.
+    pub(crate) fn link(self) -> &'static str {
         match self {
             Self::Server => "mb-server",
             Self::Viewers => "mb-viewers",

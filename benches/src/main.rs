@@ -6,6 +6,7 @@
 mod agree;
 mod cast;
 mod error;
+mod far;
 mod feed;
 mod ground;
 mod machine;

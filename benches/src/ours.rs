@@ -165,6 +165,7 @@ impl Ours {
             port: plan.http,
             target: target.into(),
             status: 200,
+            buffer: None,
         }
     }
 

@@ -289,6 +289,16 @@ pub(crate) const ROWS: &[Row] = &[
         quick: &[Edge, Nginx],
     },
     Row {
+        key: "handshakes-lo",
+        title: "full TLS handshakes",
+        kind: Kind::Handshakes,
+        network: Loopback,
+        unit: Unit::PerCoreSecond,
+        who: &[Edge, Nginx],
+        goals: &[goal(Edge, Nginx, Told)],
+        quick: &[],
+    },
+    Row {
         key: "idle",
         title: "memory of an idle connection, 10,000 of them",
         kind: Kind::Idle { is_tls: false },
@@ -320,8 +330,8 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         key: "far",
-        title: "far viewers, 100 at 20 Mbit/s",
-        kind: Kind::Far { connections: 100 },
+        title: "far viewers, 200 at 20 Mbit/s",
+        kind: Kind::Far { connections: 200 },
         network: Veth,
         unit: Unit::CpuSecondsPerGb,
         who: &[Edge, Nginx],

@@ -1,11 +1,12 @@
 //! One window of one contender, for each kind of row.
 
 use crate::error::BenchError;
+use crate::far::{self, FarLine};
 use crate::ground::{SERVER_CORE, pin_to};
 use crate::meter::{Usage, memory, process_seconds};
 use crate::rows::{Kind, Row, Unit, Who};
 use crate::run::Bench;
-use crate::viewers::{Aim, Load, Sample, counted, far, held, sealed, shaking};
+use crate::viewers::{Aim, Load, Sample, counted, held, sealed, shaking};
 use crate::wrk;
 use std::time::Duration;
 
@@ -48,7 +49,14 @@ impl Bench<'_> {
             Kind::Cores => return self.cores(row, who),
             _ => {}
         }
-        let aim = self.cast.aim(who, row)?;
+        let mut aim = self.cast.aim(who, row)?;
+        let line = match row.kind {
+            Kind::Far { connections } => {
+                aim.buffer = Some(far::BUFFER);
+                Some(FarLine::lay(connections)?)
+            }
+            _ => None,
+        };
         let small = self.cast.small(&aim);
         let (stop, window) = (self.stop, self.manner.window);
         let load = |connections| Load { connections, warm: WARM, window };
@@ -57,14 +65,18 @@ impl Bench<'_> {
             Kind::Wrk => Ok(wrk::window(&aim, load(CONNECTIONS), stop)?.sample),
             Kind::TlsBulk => sealed::window(&aim, &small, load(SEALED), stop),
             Kind::Handshakes => shaking::window(&aim, load(SHAKING), stop),
-            Kind::Far { connections } => far::window(&aim, load(connections), stop),
+            Kind::Far { connections } => {
+                // Slow to fill: the window begins when every viewer has been at it for a while.
+                counted::window(&aim, Load { warm: WARM * 4, ..load(connections) }, stop)
+            }
             _ => counted::window(&aim, load(CONNECTIONS), stop),
         })?;
+        drop(line);
         let rate = sample.bytes as f64 * 8.0 / sample.usage.seconds / 1e6;
         let mut taken = Taken::of(row.unit, sample, idle);
         if let Kind::Far { connections } = row.kind {
-            let wanted = connections as f64 * far::BITS_PER_SECOND / 1e6;
-            taken.notes.push(format!("{}: {rate:.0} Mbit/s sent, {wanted:.0} wanted", who.name()));
+            let wanted = connections * far::MBIT_EACH;
+            taken.notes.push(format!("{}: {rate:.0} Mbit/s sent, the line takes {wanted}", who.name()));
         }
         Ok(taken)
     }

@@ -1,10 +1,9 @@
 //! The viewers every server is measured with: they ask, and let the kernel throw away what comes.
 //!
 //! Lives here: what they aim at, what a window of them says, one asking at leisure. Does not live here: the loops that
-//! ask as fast as they can (`counted` plain, `sealed` in TLS, `shaking` handshakes) or slowly (`held`, `far`).
+//! ask as fast as they can (`counted` plain, `sealed` in TLS, `shaking` handshakes) or that wait (`held`).
 
 pub(crate) mod counted;
-pub(crate) mod far;
 pub(crate) mod held;
 pub(crate) mod sealed;
 pub(crate) mod shaking;
@@ -29,6 +28,8 @@ pub(crate) struct Aim {
     pub(crate) target: String,
     /// The status that every answer has.
     pub(crate) status: u16,
+    /// Bytes of receive buffer, where it is not the kernel's to choose.
+    pub(crate) buffer: Option<usize>,
 }
 
 impl Aim {
@@ -54,18 +55,9 @@ impl Aim {
 
     /// The `nth` viewer's connection, from an address of its own share.
     pub(crate) fn connect(&self, nth: usize) -> Result<TcpStream, BenchError> {
-        self.connect_with_buffer(nth, None)
-    }
-
-    /// The same, with so many bytes of receive buffer.
-    pub(crate) fn connect_with_buffer(
-        &self,
-        nth: usize,
-        buffer: Option<usize>,
-    ) -> Result<TcpStream, BenchError> {
         let dial = || {
             let socket = self.socket(nth)?;
-            if let Some(buffer) = buffer {
+            if let Some(buffer) = self.buffer {
                 socket.set_recv_buffer_size(buffer)?;
             }
             socket.connect_timeout(&self.address().into(), PATIENCE)?;

@@ -96,7 +96,7 @@ fn main() -> ExitCode {
 fn measure(cli: &Cli) -> Result<(), BenchError> {
     let rows = chosen(cli)?;
     let stop = Stop::new();
-    stop.on_signals().map_err(BenchError::when("signals"))?;
+    stop.on_signals(None).map_err(BenchError::when("signals"))?;
     raise_descriptors()?;
     ground::pin(ground::VIEWER_CORE)?;
     node::certs::install_provider();

@@ -18,6 +18,10 @@ const SEALED: usize = 64;
 const SHAKING: usize = 64;
 /// Connections, that many times over, that a server has had before its memory is looked at.
 const BUSY: usize = 50;
+/// Bytes between two looks that are no change, how often memory is looked at, and how many times at most.
+const SAME: u64 = 64 << 10;
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+const LOOKS: usize = 30;
 const WARM: Duration = Duration::from_millis(400);
 
 /// What a window said.
@@ -94,7 +98,7 @@ impl Bench<'_> {
                 }
                 held::idle(&aim, is_tls, count, stop)
             })?;
-            memory(&bench.cast.pids_of(who)).map(|bytes| (bytes, held))
+            Ok::<_, BenchError>((bench.settled_memory(who)?, held))
         };
         if who.is_ours() {
             self.cast.call(&[who])?;
@@ -111,6 +115,24 @@ impl Bench<'_> {
         drop(held);
         let value = after.saturating_sub(before) as f64 / held::MANY as f64;
         Ok(Taken { value, usage: None, notes: Vec::new() })
+    }
+
+    /// Its memory once it stays as it is: what an edge took for the window it has just been sent goes first.
+    fn settled_memory(&self, who: Who) -> Result<u64, BenchError> {
+        let pids = self.cast.pids_of(who);
+        let (mut seen, mut same) = (memory(&pids)?, 0);
+        for _ in 0..LOOKS {
+            if self.stop.wait_timeout(LOOK_EVERY) {
+                return Err(BenchError::Interrupted);
+            }
+            let now = memory(&pids)?;
+            same = if now.abs_diff(seen) <= SAME { same + 1 } else { 0 };
+            seen = now;
+            if same == 4 {
+                break;
+            }
+        }
+        Ok(seen)
     }
 
     /// How long ten thousand held reloads take to be answered.

@@ -1,0 +1,157 @@
+//! What is told apart: kinds of requests, phases of a start, states of a viewer, classes of errors, kinds of faults.
+
+use serde::{Deserialize, Serialize};
+
+/// A small closed set whose members index an array and have one word each.
+macro_rules! words {
+    ($(#[$doc:meta])* $type:ident { $($(#[$member_doc:meta])* $member:ident = $word:literal, $title:literal;)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $type { $($(#[$member_doc])* #[serde(rename = $word)] $member,)+ }
+
+        impl $type {
+            /// Every one, in the order they are told.
+            pub const ALL: [Self; [$($word),+].len()] = [$(Self::$member),+];
+
+            /// Its word in JSON, and in conditions.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$member => $word,)+ }
+            }
+
+            /// Its words for people.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$member => $title,)+ }
+            }
+        }
+    };
+}
+
+words! {
+    /// What is asked for.
+    Kind {
+        /// A multivariant playlist, with the redirects before it.
+        Multivariant = "multivariant", "multivariant playlist";
+        /// A media playlist that is answered at once.
+        Media = "media", "media playlist";
+        /// A media playlist that is answered when it has what was asked for: held on purpose, so apart.
+        Blocking = "blocking", "blocking reload";
+        /// A media segment.
+        Segment = "segment", "segment";
+        /// Anything else: initialization sections, keys.
+        Other = "other", "other";
+    }
+}
+
+words! {
+    /// What a viewer waits for before its first picture.
+    Phase {
+        /// Name to address.
+        Resolve = "resolve", "resolve";
+        /// TCP connect.
+        Connect = "connect", "connect";
+        /// TLS handshake.
+        Tls = "tls", "TLS";
+        /// Multivariant playlist, with redirects.
+        Multivariant = "multivariant", "multivariant playlist";
+        /// First media playlist.
+        Media = "media", "media playlist";
+        /// First segment, up to where it can be played.
+        FirstSegment = "first_segment", "first segment";
+        /// From the moment the viewer was due to its first picture.
+        Total = "total", "all of it";
+    }
+}
+
+words! {
+    /// How a viewer is.
+    ViewerState {
+        /// No picture yet.
+        Starting = "starting", "starting";
+        /// Plays.
+        Fine = "fine", "fine";
+        /// Played, and has nothing to play.
+        Stalled = "stalled", "stalled";
+        /// Saw the end of the broadcast.
+        Ended = "ended", "ended";
+        /// Found no way to play on.
+        GaveUp = "gave_up", "gave up";
+    }
+}
+
+words! {
+    /// What went wrong with a request.
+    ErrorClass {
+        /// A name without an address.
+        Resolve = "resolve", "name not resolved";
+        /// Nobody listens, or no way there.
+        Connect = "connect", "connect failed";
+        /// A TLS handshake that failed, or a record that did not open.
+        Tls = "tls", "TLS failed";
+        /// The connection ended in mid-answer, or before it.
+        Closed = "closed", "closed early";
+        /// No answer in time.
+        Timeout = "timeout", "timed out";
+        /// An answer that is no HTTP.
+        Http = "http", "not HTTP";
+        /// Status 400 to 499.
+        Status4xx = "status_4xx", "status 4xx";
+        /// Status 500 to 599.
+        Status5xx = "status_5xx", "status 5xx";
+        /// More redirects than a player follows, or to nowhere.
+        Redirect = "redirect", "bad redirect";
+        /// A playlist that does not parse.
+        Playlist = "playlist", "bad playlist";
+        /// Media that is none.
+        Media = "media", "bad media";
+        /// The load tester's own: out of ports, descriptors, memory.
+        Own = "own", "own resources";
+    }
+}
+
+words! {
+    /// A promise of the playlists that was broken.
+    FaultKind {
+        /// The media sequence number went back.
+        SequenceBack = "sequence_back", "media sequence went back";
+        /// Segments went by that no reload listed.
+        SequenceJump = "sequence_jump", "media sequence jumped";
+        /// The discontinuity sequence number went back, or does not agree with the tags seen.
+        Discontinuity = "discontinuity", "discontinuity sequence wrong";
+        /// A number that was listed is another segment now.
+        SegmentChanged = "segment_changed", "listed segment changed";
+        /// A listed segment was not to be had.
+        SegmentMissing = "segment_missing", "listed segment missing";
+        /// No news for longer than the target duration allows.
+        Stale = "stale", "playlist stale";
+        /// The target duration changed, or a segment is longer than it.
+        TargetDuration = "target_duration", "target duration broken";
+        /// A segment marked as a gap.
+        Gap = "gap", "gap";
+        /// Any other.
+        Other = "other", "other fault";
+    }
+}
+
+/// One number for each member of a small set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PerKind<const N: usize>(pub [u64; N]);
+
+impl<const N: usize> Default for PerKind<N> {
+    fn default() -> Self {
+        Self([0; N])
+    }
+}
+
+impl<const N: usize> PerKind<N> {
+    /// Both added up.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, more) in self.0.iter_mut().zip(other.0) {
+            *mine = mine.saturating_add(more);
+        }
+    }
+
+    /// All members together.
+    pub fn sum(&self) -> u64 {
+        self.0.iter().fold(0, |sum, more| sum.saturating_add(*more))
+    }
+}

@@ -1,0 +1,139 @@
+//! How a viewer behaves. One value is shared by all viewers of a kind.
+
+use std::time::Duration;
+
+/// How a viewer behaves; the default is our page: hls.js as web/src/player.ts sets it up, over the hedged loader of
+/// web/src/hedge.ts with hedging off (see [`Options::hedge`]).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Whether segments are fetched. Without, only playlists are followed, and nothing plays.
+    pub fetch_segments: bool,
+    /// How the media playlist is reloaded.
+    pub reload: Reload,
+    /// Which rung is fetched.
+    pub rung: RungChoice,
+    /// Plays once so many segments are held, ...
+    pub start_segments: u32,
+    /// ... and so much media.
+    pub start_held: Duration,
+    /// Plays again after a stall once so much media is held (and one segment).
+    pub resume_held: Duration,
+    /// Fetches ahead until so much media is held (hls.js: maxBufferLength, 30 s).
+    pub ahead: Duration,
+    /// How far from the live edge it starts, instead of HOLD-BACK or three target durations.
+    pub hold_back: Option<Duration>,
+    /// Leaps to the live edge when it is so many target durations behind it (hls.js:
+    /// liveMaxLatencyDurationCount, 12 in our page).
+    pub behind_targets_max: Option<u32>,
+    /// Bounds of playlist asks.
+    pub playlist_bounds: Bounds,
+    /// Bounds of segment asks.
+    pub segment_bounds: Bounds,
+    /// Asks a second pathway when the first says nothing. Off unless asked for: a second ask is load that a
+    /// server under test did not cause.
+    pub hedge: Option<Hedge>,
+    /// What happens when every pathway that may be asked has failed.
+    pub retry: Retry,
+    /// A pathway that failed is not asked first for so long (hedge.ts: 30 s).
+    pub rest: Duration,
+    /// Whether another pathway is tried when the playlist stands still.
+    pub leaves_stale: bool,
+    /// Begins again at the entry so long after the retries are used up (player.ts: 2 s); `None` gives up then.
+    pub reenter_after: Option<Duration>,
+    /// Times in a row it begins again without a segment in between (without segments: a media playlist).
+    pub reentries_max: u32,
+}
+
+/// How long an ask may take. A viewer that waits longer cancels it, and the next pathway is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Until the head is there, from when it was due. A blocking reload has one target duration on top.
+    pub first_byte: Duration,
+    /// Until it is whole, from when it was due. A blocking reload has one target duration on top.
+    pub whole: Duration,
+}
+
+/// After how long without a first byte a second pathway is asked too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hedge {
+    /// For a playlist (a blocking reload has one target duration on top).
+    pub playlist: Duration,
+    /// For a segment.
+    pub segment: Duration,
+}
+
+/// How often and after how long all pathways are tried again (hls.js: errorRetry).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Rounds after the first.
+    pub rounds: u32,
+    /// Before the first of them; twice as long before each that follows, ...
+    pub delay: Duration,
+    /// ... up to this. Each is lengthened by up to a quarter, by the viewer's seed.
+    pub delay_max: Duration,
+}
+
+/// How the media playlist is reloaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reload {
+    /// Blocking where CAN-BLOCK-RELOAD says so, else polling.
+    #[default]
+    AsOffered,
+    /// Polling: one target duration after the last load began, half of that when nothing had changed (RFC
+    /// 8216bis, 6.3.4).
+    Poll,
+    /// Blocking, whatever is offered.
+    Block,
+}
+
+/// Which rung is fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RungChoice {
+    /// By throughput, as hls.js chooses; the first listed to start with.
+    #[default]
+    Adaptive,
+    /// The one with the lowest BANDWIDTH.
+    Lowest,
+    /// The one with the highest BANDWIDTH.
+    Highest,
+    /// By its place among the rungs in the multivariant playlist's order, from 0; the last if there are fewer.
+    Index(u8),
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            fetch_segments: true,
+            reload: Reload::AsOffered,
+            rung: RungChoice::Adaptive,
+            start_segments: 1,
+            start_held: Duration::ZERO,
+            resume_held: Duration::ZERO,
+            ahead: Duration::from_secs(30),
+            hold_back: None,
+            behind_targets_max: Some(12),
+            playlist_bounds: Bounds {
+                first_byte: Duration::from_millis(2500),
+                whole: Duration::from_secs(10),
+            },
+            segment_bounds: Bounds {
+                first_byte: Duration::from_millis(2500),
+                whole: Duration::from_secs(20),
+            },
+            hedge: None,
+            retry: Retry { rounds: 6, delay: Duration::from_secs(1), delay_max: Duration::from_secs(8) },
+            rest: Duration::from_secs(30),
+            leaves_stale: true,
+            reenter_after: Some(Duration::from_secs(2)),
+            reentries_max: u32::MAX,
+        }
+    }
+}
+
+impl Options {
+    /// Our page to the letter: the default with its hedges.
+    pub fn page() -> Self {
+        let hedge = Hedge { playlist: Duration::from_millis(500), segment: Duration::from_millis(300) };
+        Self { hedge: Some(hedge), ..Self::default() }
+    }
+}

@@ -4,6 +4,14 @@
 //!
 //! Does not live here: how it is told (`report`).
 
+mod differing;
 mod kinds;
+mod own;
+mod spread;
+mod tally;
 
+pub use differing::{Differing, Digest, SegmentSeen};
 pub use kinds::{ErrorClass, FaultKind, Kind, PerKind, Phase, ViewerState};
+pub use own::{CoreUse, OwnLimit, Verdict};
+pub use spread::{Figures, Spread};
+pub use tally::{Snapshot, Tally, Timing, hand_over};

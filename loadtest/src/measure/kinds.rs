@@ -55,8 +55,10 @@ words! {
         Multivariant = "multivariant", "multivariant playlist";
         /// First media playlist.
         Media = "media", "media playlist";
-        /// First segment, up to where it can be played.
+        /// First segment, to its last byte.
         FirstSegment = "first_segment", "first segment";
+        /// Until enough is held to play.
+        Buffering = "buffering", "buffering";
         /// From the moment the viewer was due to its first picture.
         Total = "total", "all of it";
     }
@@ -84,27 +86,33 @@ words! {
         /// A name without an address.
         Resolve = "resolve", "name not resolved";
         /// Nobody listens, or no way there.
-        Connect = "connect", "connect failed";
+        Refused = "refused", "connection refused";
+        /// The connection ended before the answer began.
+        Closed = "closed", "closed without an answer";
+        /// The connection was reset.
+        Reset = "reset", "connection reset";
         /// A TLS handshake that failed, or a record that did not open.
         Tls = "tls", "TLS failed";
-        /// The connection ended in mid-answer, or before it.
-        Closed = "closed", "closed early";
-        /// No answer in time.
-        Timeout = "timeout", "timed out";
+        /// The answer ended before its length.
+        Truncated = "truncated", "answer truncated";
         /// An answer that is no HTTP.
-        Http = "http", "not HTTP";
+        Malformed = "malformed", "malformed answer";
+        /// The load tester's own: out of ports, descriptors, memory.
+        Own = "own", "the load tester's own";
         /// Status 400 to 499.
         Status4xx = "status_4xx", "status 4xx";
         /// Status 500 to 599.
         Status5xx = "status_5xx", "status 5xx";
+        /// Any other status that is no answer.
+        StatusOther = "status_other", "unexpected status";
+        /// No head in time.
+        FirstByte = "first_byte", "no first byte in time";
+        /// A head in time, the end of the body not.
+        Whole = "whole", "not whole in time";
         /// More redirects than a player follows, or to nowhere.
         Redirect = "redirect", "bad redirect";
         /// A playlist that does not parse.
-        Playlist = "playlist", "bad playlist";
-        /// Media that is none.
-        Media = "media", "bad media";
-        /// The load tester's own: out of ports, descriptors, memory.
-        Own = "own", "own resources";
+        Playlist = "playlist", "unreadable playlist";
     }
 }
 
@@ -113,22 +121,40 @@ words! {
     FaultKind {
         /// The media sequence number went back.
         SequenceBack = "sequence_back", "media sequence went back";
-        /// Segments went by that no reload listed.
-        SequenceJump = "sequence_jump", "media sequence jumped";
-        /// The discontinuity sequence number went back, or does not agree with the tags seen.
-        Discontinuity = "discontinuity", "discontinuity sequence wrong";
-        /// A number that was listed is another segment now.
+        /// The list begins behind what can follow.
+        SequenceSkipped = "sequence_skipped", "media sequence skipped";
+        /// A number has another URI, duration or range than before.
         SegmentChanged = "segment_changed", "listed segment changed";
-        /// A listed segment was not to be had.
-        SegmentMissing = "segment_missing", "listed segment missing";
-        /// No news for longer than the target duration allows.
-        Stale = "stale", "playlist stale";
-        /// The target duration changed, or a segment is longer than it.
-        TargetDuration = "target_duration", "target duration broken";
-        /// A segment marked as a gap.
+        /// The same, between two pathways.
+        SegmentElsewhere = "segment_elsewhere", "segment listed otherwise by another pathway";
+        /// The discontinuity sequence number went back.
+        DiscontinuityBack = "discontinuity_back", "discontinuity sequence went back";
+        /// A number has another discontinuity sequence number than before.
+        DiscontinuityChanged = "discontinuity_changed", "discontinuity sequence changed";
+        /// The same, between two pathways.
+        DiscontinuityElsewhere = "discontinuity_elsewhere", "discontinuity sequence differs on another pathway";
+        /// The target duration changed.
+        TargetChanged = "target_changed", "target duration changed";
+        /// No news for longer than 1.5 target durations.
+        Stale = "stale", "playlist stood still";
+    }
+}
+
+words! {
+    /// What a viewer did or met that breaks no promise.
+    Notice {
+        /// It went on with another pathway.
+        Switched = "switched", "pathway switched";
+        /// It asked a second pathway because the first said nothing.
+        Hedged = "hedged", "second pathway asked";
+        /// It began again at the entry.
+        Reentered = "reentered", "began again at the entry";
+        /// It fetches another rung.
+        RungChanged = "rung_changed", "rung changed";
+        /// Segments its playhead leapt over.
+        Leapt = "leapt", "segments leapt over";
+        /// A listed segment without media (EXT-X-GAP).
         Gap = "gap", "gap";
-        /// Any other.
-        Other = "other", "other fault";
     }
 }
 

@@ -6,12 +6,13 @@
 
 mod differing;
 mod kinds;
+mod noticed;
 mod own;
 mod spread;
 mod tally;
 
 pub use differing::{Differing, Digest, SegmentSeen};
-pub use kinds::{ErrorClass, FaultKind, Kind, PerKind, Phase, ViewerState};
+pub use kinds::{ErrorClass, FaultKind, Kind, Notice, PerKind, Phase, ViewerState};
 pub use own::{CoreUse, OwnLimit, Verdict};
 pub use spread::{Figures, Spread};
 pub use tally::{Snapshot, Tally, Timing, hand_over};

@@ -5,7 +5,7 @@
 use super::differing::{Comparison, NAME_BYTES};
 use super::own::{CPU_SHARE_MAX, CoreUse, ThreadUse};
 use super::spread::{Spread, us};
-use super::{Digest, ErrorClass, FaultKind, Kind, PerKind, Phase, SegmentSeen, ViewerState};
+use super::{Digest, ErrorClass, FaultKind, Kind, Notice, PerKind, Phase, SegmentSeen, ViewerState};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,13 +54,13 @@ pub struct Snapshot {
     pub(crate) left: u64,
     pub(crate) stalls: u64,
     /// Viewer time spent in each state, microseconds.
-    pub(crate) spent_us: PerKind<{ ViewerState::ALL.len() }>,
+    pub(crate) spent_us: [i64; ViewerState::ALL.len()],
     pub(crate) bytes: PerKind<{ Kind::ALL.len() }>,
-    pub(crate) requests: PerKind<{ Kind::ALL.len() }>,
+    pub(crate) asked: PerKind<{ Kind::ALL.len() }>,
     pub(crate) statuses: Vec<((Kind, u16), u64)>,
     pub(crate) errors: Vec<((Kind, ErrorClass), u64)>,
     pub(crate) faults: PerKind<{ FaultKind::ALL.len() }>,
-    pub(crate) switches: u64,
+    pub(crate) notices: PerKind<{ Notice::ALL.len() }>,
     pub(crate) phases: [Spread; Phase::ALL.len()],
     pub(crate) first_byte: [Spread; Kind::ALL.len()],
     pub(crate) total: [Spread; Kind::ALL.len()],
@@ -82,13 +82,13 @@ impl Snapshot {
             arrived: 0,
             left: 0,
             stalls: 0,
-            spent_us: PerKind::default(),
+            spent_us: Default::default(),
             bytes: PerKind::default(),
-            requests: PerKind::default(),
+            asked: PerKind::default(),
             statuses: Vec::new(),
             errors: Vec::new(),
             faults: PerKind::default(),
-            switches: 0,
+            notices: PerKind::default(),
             phases: Default::default(),
             first_byte: Default::default(),
             total: Default::default(),
@@ -134,18 +134,24 @@ impl Tally {
     }
 
     /// A viewer went from one state to another: from nothing when it arrives, to nothing when it leaves. Time played
-    /// and stalled follows from this.
-    pub fn moved(&mut self, now: Instant, from: Option<ViewerState>, to: Option<ViewerState>) {
-        self.spend(now);
+    /// and stalled follows from this. `at` may lie a little back: a buffer that ran empty between two ticks.
+    pub fn moved(&mut self, at: Instant, from: Option<ViewerState>, to: Option<ViewerState>) {
+        self.spend(at);
+        // What was counted since then belongs to the new state.
+        let late_us = i64::try_from(us(self.spent_until.saturating_duration_since(at))).unwrap_or(0);
         match from {
             Some(state) => {
                 let count = &mut self.viewers.0[state as usize];
                 *count = count.saturating_sub(1);
+                self.new.spent_us[state as usize] -= late_us;
             }
             None => self.new.arrived += 1,
         }
         match to {
-            Some(state) => self.viewers.0[state as usize] += 1,
+            Some(state) => {
+                self.viewers.0[state as usize] += 1;
+                self.new.spent_us[state as usize] += late_us;
+            }
             None => self.new.left += 1,
         }
         self.new.stalls += u64::from(to == Some(ViewerState::Stalled) && from != to);
@@ -166,9 +172,9 @@ impl Tally {
         self.new.live_latency.record(behind);
     }
 
-    /// How old the newest thing of a playlist was when it came.
-    pub fn staleness(&mut self, age: Duration) {
-        self.new.staleness.record(age);
+    /// A playlist that had stood still for longer than it may went on, after so long.
+    pub fn staleness(&mut self, stood: Duration) {
+        self.new.staleness.record(stood);
     }
 
     /// Bytes came, heads and bodies alike; told as they come, so that the rate is right for each second.
@@ -176,31 +182,26 @@ impl Tally {
         self.new.bytes.0[kind as usize] += bytes;
     }
 
-    /// A request was answered to its last byte. Status 400 and up counts as an error too.
+    /// A request was sent.
+    pub fn asked(&mut self, kind: Kind) {
+        self.new.asked.0[kind as usize] += 1;
+    }
+
+    /// A request was answered to its last byte, whatever its status; that a status is an error says
+    /// [`Tally::noticed`].
     pub fn answered(&mut self, kind: Kind, status: u16, timing: Timing) {
         let new = &mut self.new;
-        new.requests.0[kind as usize] += 1;
         new.first_byte[kind as usize].record(timing.first_byte.saturating_duration_since(timing.due));
         new.total[kind as usize].record(timing.done.saturating_duration_since(timing.due));
         let is_known = new.statuses.iter().any(|(seen, _)| *seen == (kind, status));
-        let status_told = if is_known || new.statuses.len() < STATUSES { status } else { 0 };
-        count(&mut new.statuses, (kind, status_told));
-        match status {
-            400..500 => count(&mut new.errors, (kind, ErrorClass::Status4xx)),
-            500.. => count(&mut new.errors, (kind, ErrorClass::Status5xx)),
-            _ => {}
-        }
+        let status = if is_known || new.statuses.len() < STATUSES { status } else { 0 };
+        add(&mut new.statuses, (kind, status), 1);
     }
 
-    /// A request came to nothing, for another reason than its status.
+    /// A request came to nothing. What the viewer says of it comes by [`Tally::noticed`]; this is for what no
+    /// viewer sees.
     pub fn failed(&mut self, kind: Kind, class: ErrorClass) {
-        self.new.requests.0[kind as usize] += 1;
-        count(&mut self.new.errors, (kind, class));
-    }
-
-    /// What was answered, and counted as that, turned out to be no good: a playlist that does not parse.
-    pub fn spoiled(&mut self, kind: Kind, class: ErrorClass) {
-        count(&mut self.new.errors, (kind, class));
+        add(&mut self.new.errors, (kind, class), 1);
     }
 
     /// A promise of a playlist was broken.
@@ -208,9 +209,10 @@ impl Tally {
         self.new.faults.0[kind as usize] += 1;
     }
 
-    /// A viewer went on with another pathway.
-    pub fn pathway_switched(&mut self) {
-        self.new.switches += 1;
+    /// Something happened so many times that breaks no promise.
+    pub fn notice(&mut self, kind: Notice, times: u64) {
+        let count = &mut self.new.notices.0[kind as usize];
+        *count = count.saturating_add(times);
     }
 
     /// A whole segment, as that origin sent it. `rendition` is the same text for all origins: no host, no token.
@@ -273,16 +275,11 @@ impl Tally {
 
     fn spend(&mut self, now: Instant) {
         let span_us = us(now.saturating_duration_since(self.spent_until));
-        for (spent, viewers) in self.new.spent_us.0.iter_mut().zip(self.viewers.0) {
-            *spent = spent.saturating_add(viewers.saturating_mul(span_us));
+        for (spent, viewers) in self.new.spent_us.iter_mut().zip(self.viewers.0) {
+            *spent += i64::try_from(viewers.saturating_mul(span_us)).unwrap_or(i64::MAX / 4);
         }
         self.spent_until += Duration::from_micros(span_us);
     }
-}
-
-/// One more of these.
-fn count<K: PartialEq>(counts: &mut Vec<(K, u64)>, key: K) {
-    add(counts, key, 1);
 }
 
 /// So many more of these.

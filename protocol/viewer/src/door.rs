@@ -223,6 +223,11 @@ pub enum Event {
         /// Its number.
         sequence: MediaSequence,
     },
+    /// A segment was passed over because its URI is none.
+    Unnamed {
+        /// Its number.
+        sequence: MediaSequence,
+    },
     /// The playhead leapt over media that is not there any more, or was too far behind.
     Leapt {
         /// Segments passed over.

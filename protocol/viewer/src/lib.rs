@@ -13,8 +13,17 @@
 //! One viewer follows one rendition at a time. Alternatives with a playlist of their own (EXT-X-MEDIA with a
 //! URI) and keys are not asked for.
 
+mod asking;
 mod door;
+mod following;
+mod known;
+mod load;
 mod options;
+mod pathways;
+mod playback;
+mod rate;
+mod reading;
+mod upcoming;
 mod url;
 mod viewer;
 
@@ -25,3 +34,13 @@ pub use door::{
 pub use options::{Bounds, Hedge, Options, Reload, Retry, RungChoice};
 pub use url::{MOST_URL_BYTES, Url, UrlError};
 pub use viewer::Viewer;
+
+/// The moment tests begin at.
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test needs some moment to count from; there is no other way to have one"
+)]
+fn epoch() -> std::time::Instant {
+    std::time::Instant::now()
+}

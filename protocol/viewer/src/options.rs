@@ -47,9 +47,9 @@ pub struct Options {
 /// How long an ask may take. A viewer that waits longer cancels it, and the next pathway is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Until the head is there, from when it was due. A blocking reload has one target duration on top.
+    /// Until the head is there, from when it was asked for. A blocking reload has one target duration on top.
     pub first_byte: Duration,
-    /// Until it is whole, from when it was due. A blocking reload has one target duration on top.
+    /// Until it is whole, from when it was asked for. A blocking reload has one target duration on top.
     pub whole: Duration,
 }
 

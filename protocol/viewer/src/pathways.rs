@@ -1,0 +1,269 @@
+//! Where the same media can be had: rungs at pathways (RFC 8216bis, content steering; our balancer's list of
+//! edges), which of them is used and which rest after a failure.
+
+use crate::Url;
+use crate::reading::Multivariant;
+use std::time::Instant;
+
+/// Pathways of one viewer: what our balancer lists. The others are left out.
+pub(crate) const PATHWAYS: usize = 16;
+
+/// Rungs of a pathway. The others are left out.
+pub(crate) const RUNGS: usize = 16;
+
+/// The pathway of redundant variant streams without a PATHWAY-ID.
+const DEFAULT_ID: &str = ".";
+
+/// Rungs at pathways. The default has none: the entry is asked.
+#[derive(Debug, Default)]
+pub(crate) struct Pathways {
+    bandwidths: Box<[u64]>,
+    list: Box<[Pathway]>,
+    current: u8,
+}
+
+#[derive(Debug)]
+struct Pathway {
+    id: Box<str>,
+    origin: Box<str>,
+    rungs: Rungs,
+    rests_until: Option<Instant>,
+}
+
+/// The media playlists of a pathway.
+#[derive(Debug)]
+enum Rungs {
+    Listed(Box<[Url]>),
+    /// The same targets as the first pathway's, at its own origin: so it is with our edges, and a token in
+    /// every URL of every pathway is most of what a viewer would weigh.
+    AsFirst,
+}
+
+impl Pathways {
+    /// What a multivariant playlist, read from `base`, lists; `None` if no URI of it is one.
+    pub(crate) fn of(base: &Url, playlist: &Multivariant<'_>) -> Option<Self> {
+        let mut found: Vec<(String, Vec<(Url, u64)>)> = Vec::new();
+        for (at, stream) in playlist.variant_streams.iter().enumerate() {
+            let Ok(url) = base.resolve(stream.uri) else { continue };
+            let named = stream.pathway_id.filter(|id| !id.is_empty()).unwrap_or(DEFAULT_ID);
+            let before = &playlist.variant_streams[..at];
+            // The same stream again at another place is a redundant one, as before pathways had names.
+            let twins =
+                before.iter().filter(|b| b.attributes == stream.attributes && b.uri != stream.uri).count();
+            let id = if twins == 0 { named.to_owned() } else { format!("{named}{}", ".".repeat(twins)) };
+            let place = match found.iter().position(|(known, _)| *known == id) {
+                Some(place) => place,
+                None if found.len() == PATHWAYS => continue,
+                None => {
+                    found.push((id, Vec::new()));
+                    found.len() - 1
+                }
+            };
+            let rungs = &mut found[place].1;
+            // One media playlist with several audio groups is listed several times.
+            if rungs.len() < RUNGS && rungs.iter().all(|(known, _)| *known != url) {
+                rungs.push((url, stream.bandwidth));
+            }
+        }
+        let (_, first) = found.first()?;
+        let bandwidths = first.iter().map(|(_, bandwidth)| *bandwidth).collect();
+        let first: Vec<Url> = first.iter().map(|(url, _)| url.clone()).collect();
+        let mut list: Vec<Pathway> = Vec::with_capacity(found.len());
+        for (id, rungs) in found {
+            let origin: Box<str> = rungs.first().map_or("", |(url, _)| url.origin()).into();
+            let is_as_first = !list.is_empty()
+                && rungs.len() == first.len()
+                && rungs
+                    .iter()
+                    .zip(&first)
+                    .all(|((url, _), first)| url.target() == first.target() && *url.origin() == *origin);
+            let rungs = match is_as_first {
+                true => Rungs::AsFirst,
+                false => Rungs::Listed(rungs.into_iter().map(|(url, _)| url).collect()),
+            };
+            list.push(Pathway { id: id.into(), origin, rungs, rests_until: None });
+        }
+        for (id, origin) in &playlist.edges {
+            let Ok(url) = Url::parse(origin) else { continue };
+            if list.len() < PATHWAYS && list.iter().all(|known| *known.origin != *url.origin()) {
+                let (id, origin) = ((*id).into(), url.origin().into());
+                list.push(Pathway { id, origin, rungs: Rungs::AsFirst, rests_until: None });
+            }
+        }
+        let named = |pathway: &Pathway| Some(&*pathway.id) == playlist.first_pathway;
+        let current = list.iter().position(named).unwrap_or(0) as u8;
+        Some(Self { bandwidths, list: list.into(), current })
+    }
+
+    /// One media playlist and nothing else.
+    pub(crate) fn single(url: Url) -> Self {
+        let (id, origin) = (DEFAULT_ID.into(), url.origin().into());
+        let rungs = Rungs::Listed([url].into());
+        Self {
+            bandwidths: [0].into(),
+            list: [Pathway { id, origin, rungs, rests_until: None }].into(),
+            current: 0,
+        }
+    }
+
+    pub(crate) fn current(&self) -> u8 {
+        self.current
+    }
+
+    pub(crate) fn bandwidths(&self) -> &[u64] {
+        &self.bandwidths
+    }
+
+    pub(crate) fn origin(&self, pathway: u8) -> &str {
+        self.list.get(usize::from(pathway)).map_or("", |pathway| &pathway.origin)
+    }
+
+    /// The media playlist of a rung at a pathway.
+    pub(crate) fn url(&self, pathway: u8, rung: u8) -> Option<Url> {
+        let (first, asked) = (self.list.first()?, self.list.get(usize::from(pathway))?);
+        let of = |rungs: &'_ [Url]| rungs.get(usize::from(rung)).or_else(|| rungs.last()).cloned();
+        match (&asked.rungs, &first.rungs) {
+            (Rungs::Listed(rungs), _) => of(rungs),
+            (Rungs::AsFirst, Rungs::Listed(rungs)) => of(rungs)?.at(&asked.origin).ok(),
+            (Rungs::AsFirst, Rungs::AsFirst) => None,
+        }
+    }
+
+    /// A URL of one of these origins, at the origin of this pathway.
+    pub(crate) fn moved(&self, url: Url, pathway: u8) -> Url {
+        let here = self.origin(pathway);
+        let is_ours = url.origin() != here && self.list.iter().any(|known| *known.origin == *url.origin());
+        if is_ours { url.at(here).unwrap_or(url) } else { url }
+    }
+
+    /// The next to ask, of those whose bit is not set in `tried`: the current one first, those that rest last.
+    pub(crate) fn next(&self, tried: u16, at: Instant) -> Option<u8> {
+        let current = usize::from(self.current);
+        let order = || {
+            let others = (0..self.list.len()).filter(move |index| *index != current);
+            std::iter::once(current).chain(others).filter(|index| tried & (1 << index) == 0)
+        };
+        let awake = order().find(|&index| !self.rests(index as u8, at));
+        awake.or_else(|| order().next()).filter(|index| *index < self.list.len()).map(|index| index as u8)
+    }
+
+    pub(crate) fn rests(&self, pathway: u8, at: Instant) -> bool {
+        let pathway = self.list.get(usize::from(pathway));
+        pathway.and_then(|pathway| pathway.rests_until).is_some_and(|until| until > at)
+    }
+
+    pub(crate) fn rest(&mut self, pathway: u8, until: Instant) {
+        if let Some(pathway) = self.list.get_mut(usize::from(pathway)) {
+            pathway.rests_until = Some(until);
+        }
+    }
+
+    /// Uses this one from here on.
+    pub(crate) fn settle(&mut self, pathway: u8) {
+        self.current = pathway;
+        if let Some(pathway) = self.list.get_mut(usize::from(pathway)) {
+            pathway.rests_until = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reading::{Reading, read};
+    use std::time::Duration;
+
+    fn pathways(text: &str) -> Pathways {
+        let text = format!("#EXTM3U\n{text}");
+        let Some(Reading::Multivariant(playlist)) = read(text.as_bytes()) else { panic!("{text}") };
+        Pathways::of(&Url::parse("http://e1/v/tok/demo/index.m3u8").unwrap(), &playlist).unwrap()
+    }
+
+    fn urls(pathways: &Pathways, rung: u8) -> Vec<String> {
+        (0..20).map_while(|pathway| pathways.url(pathway, rung)).map(|url| url.to_string()).collect()
+    }
+
+    #[test]
+    fn our_list_of_edges_is_more_pathways() {
+        let pathways = pathways(
+            "#EXT-X-SESSION-DATA:DATA-ID=\"com.mascaret.edges\",VALUE=\"a=http://e1 b=http://e2 c=http://e3:1 bad=x\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=2,PATHWAY-ID=\"a\"\nhttp://e1/v/tok/demo/720p/index.m3u8\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=1,PATHWAY-ID=\"a\"\nhttp://e1/v/tok/demo/360p/index.m3u8\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=2,PATHWAY-ID=\"b\"\nhttp://e2/v/tok/demo/720p/index.m3u8\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=1,PATHWAY-ID=\"b\"\nhttp://e2/v/tok/demo/360p/index.m3u8\n",
+        );
+        assert_eq!(
+            urls(&pathways, 1),
+            [
+                "http://e1/v/tok/demo/360p/index.m3u8",
+                "http://e2/v/tok/demo/360p/index.m3u8",
+                "http://e3:1/v/tok/demo/360p/index.m3u8"
+            ]
+        );
+        assert_eq!(pathways.bandwidths(), [2, 1]);
+        assert!(matches!(pathways.list[1].rungs, Rungs::AsFirst));
+        let segment = Url::parse("http://e1/v/tok/demo/360p/7.ts").unwrap();
+        assert_eq!(pathways.moved(segment, 2).as_str(), "http://e3:1/v/tok/demo/360p/7.ts");
+        let foreign = Url::parse("http://cdn/7.ts").unwrap();
+        assert_eq!(pathways.moved(foreign.clone(), 2), foreign);
+    }
+
+    #[test]
+    fn content_steering_says_where_to_begin() {
+        let pathways = pathways(
+            "#EXT-X-CONTENT-STEERING:SERVER-URI=\"/s\",PATHWAY-ID=\"y\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=2,PATHWAY-ID=\"x\"\nx/a\n#EXT-X-STREAM-INF:BANDWIDTH=2,PATHWAY-ID=\"y\"\ny/a\n",
+        );
+        assert_eq!(pathways.current(), 1);
+        assert_eq!(urls(&pathways, 0), ["http://e1/v/tok/demo/x/a", "http://e1/v/tok/demo/y/a"]);
+    }
+
+    #[test]
+    fn redundant_streams_are_pathways_and_audio_groups_are_not() {
+        let redundant = pathways(
+            "#EXT-X-STREAM-INF:BANDWIDTH=2\na\n#EXT-X-STREAM-INF:BANDWIDTH=1\nb\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=2\nhttp://cdn2/a\n#EXT-X-STREAM-INF:BANDWIDTH=1\nhttp://cdn2/b\n",
+        );
+        assert_eq!(urls(&redundant, 1), ["http://e1/v/tok/demo/b", "http://cdn2/b"]);
+        let groups = pathways(
+            "#EXT-X-STREAM-INF:BANDWIDTH=2,AUDIO=\"x\"\na\n#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"y\"\na\n",
+        );
+        assert_eq!((urls(&groups, 0).len(), groups.bandwidths().len()), (1, 1));
+    }
+
+    #[test]
+    fn who_failed_is_asked_last_and_for_a_while() {
+        let mut pathways = pathways(
+            "#EXT-X-SESSION-DATA:DATA-ID=\"com.mascaret.edges\",VALUE=\"b=http://e2 c=http://e3\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=2\na\n",
+        );
+        let at = crate::epoch();
+        let later = at + Duration::from_secs(30);
+        assert_eq!(pathways.next(0, at), Some(0));
+        pathways.rest(0, later);
+        assert_eq!(pathways.next(0, at), Some(1));
+        pathways.rest(1, later);
+        pathways.rest(2, later);
+        assert_eq!(pathways.next(0, at), Some(0));
+        assert_eq!(pathways.next(0b001, at), Some(1));
+        assert_eq!(pathways.next(0b111, at), None);
+        assert_eq!(pathways.next(0, later), Some(0));
+        pathways.settle(2);
+        assert_eq!((pathways.next(0, at), pathways.next(0b100, later)), (Some(2), Some(0)));
+        assert_eq!(Pathways::default().next(0, at), None);
+    }
+
+    #[test]
+    fn pathways_and_rungs_are_bounded() {
+        let streams: String = (0..40)
+            .flat_map(|p| {
+                (0..3).map(move |r| {
+                    format!("#EXT-X-STREAM-INF:BANDWIDTH={r},PATHWAY-ID=\"{p}\"\nhttp://e{p}/{r}\n")
+                })
+            })
+            .collect();
+        assert_eq!(urls(&pathways(&streams), 0).len(), PATHWAYS);
+        let rungs: String = (0..40).map(|r| format!("#EXT-X-STREAM-INF:BANDWIDTH={r}\n{r}\n")).collect();
+        assert_eq!(pathways(&rungs).bandwidths().len(), RUNGS);
+    }
+}

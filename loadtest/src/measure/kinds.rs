@@ -135,6 +135,8 @@ words! {
         DiscontinuityElsewhere = "discontinuity_elsewhere", "discontinuity sequence differs on another pathway";
         /// The target duration changed.
         TargetChanged = "target_changed", "target duration changed";
+        /// A listed segment whose URI is none.
+        Unnamed = "unnamed", "segment without a usable URI";
         /// No news for longer than 1.5 target durations.
         Stale = "stale", "playlist stood still";
     }

@@ -35,6 +35,7 @@ impl Tally {
             Event::Fault(fault) => self.fault(FaultKind::from(fault)),
             Event::Latency(behind) => self.live_latency(*behind),
             Event::Gap { .. } => self.notice(Notice::Gap, 1),
+            Event::Unnamed { .. } => self.fault(FaultKind::Unnamed),
             Event::Leapt { segments } => self.notice(Notice::Leapt, *segments),
             Event::Failed { kind, why, .. } => self.failed(Kind::of(*kind, false), ErrorClass::from(*why)),
             Event::Hedged => self.notice(Notice::Hedged, 1),

@@ -52,12 +52,15 @@ pub struct Differing {
     pub sent: Vec<(String, String)>,
 }
 
+/// Rendition and media sequence number.
+type Name = (Arc<str>, u64);
+
 /// What was seen of recent segments, and which of them differed.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
-    seen: HashMap<(Arc<str>, u64), Vec<(Arc<str>, Digest)>>,
+    seen: HashMap<Name, Vec<(Arc<str>, Digest)>>,
     /// In the order they came, the oldest first.
-    order: VecDeque<(Arc<str>, u64)>,
+    order: VecDeque<Name>,
     /// Segments that more than one origin sent.
     pub(crate) compared: u64,
     /// Segments that were not the same.

@@ -107,6 +107,8 @@ words! {
         StatusOther = "status_other", "unexpected status";
         /// No head in time.
         FirstByte = "first_byte", "no first byte in time";
+        /// A body that stopped coming.
+        Idle = "idle", "body stopped coming";
         /// A head in time, the end of the body not.
         Whole = "whole", "not whole in time";
         /// More redirects than a player follows, or to nowhere.

@@ -77,6 +77,7 @@ impl From<Failure> for ErrorClass {
             Failure::Status(500..600) => Self::Status5xx,
             Failure::Status(_) => Self::StatusOther,
             Failure::FirstByte => Self::FirstByte,
+            Failure::Idle => Self::Idle,
             Failure::Whole => Self::Whole,
             Failure::Redirect | Failure::Redirects => Self::Redirect,
             Failure::Unreadable => Self::Playlist,

@@ -77,6 +77,7 @@ impl Spread {
     /// [`CURVE_POINTS`] of them.
     pub fn curve(&self) -> Vec<(f64, u64)> {
         let Some(seen) = self.seen.as_ref().filter(|seen| !seen.is_empty()) else { return Vec::new() };
+        let rounded = |share: f64| (share * 1e6).round() / 1e6;
         // Past 1 - 1/count there is nothing but the slowest event.
         let most = seen.len() as f64;
         let mut curve: Vec<(f64, u64)> = Vec::with_capacity(CURVE_POINTS);
@@ -86,10 +87,11 @@ impl Spread {
             if above * most < 1.0 {
                 break;
             }
-            curve.push((1.0 - above, seen.value_at_quantile(1.0 - above)));
+            curve.push((rounded(1.0 - above), seen.value_at_quantile(1.0 - above)));
         }
-        curve.push((1.0 - 1.0 / most, seen.max()));
-        curve.dedup();
+        let end = rounded(1.0 - 1.0 / most);
+        curve.retain(|point| point.0 < end);
+        curve.push((end, seen.max()));
         curve
     }
 }
@@ -162,6 +164,15 @@ mod tests {
         let mut spread = Spread::default();
         spread.record(Duration::MAX);
         assert!(spread.figures().unwrap().max_us >= LONGEST_US);
+    }
+
+    #[test]
+    fn the_curve_of_few_ends_at_the_slowest_too() {
+        for events in 1..=100 {
+            let mut spread = Spread::default();
+            (1..=events).for_each(|ms| spread.record(Duration::from_millis(ms)));
+            assert_eq!(spread.curve().last().unwrap().1, spread.figures().unwrap().max_us, "{events}");
+        }
     }
 
     #[test]

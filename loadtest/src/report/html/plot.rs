@@ -1,0 +1,493 @@
+//! Plots, drawn by hand into SVG: over time, as a curve of quantiles, as bars.
+//!
+//! Each is a figure with a title, a sentence that says what is to be seen, a legend, and the same figures as a table.
+
+use super::super::plain::Markup;
+use super::moment;
+use std::fmt::Write;
+
+/// Units of the picture's own space; a unit is a little less than a pixel on a phone, a little more elsewhere.
+const WIDTH: f64 = 380.0;
+const HEIGHT: f64 = 210.0;
+const LEFT: f64 = 54.0;
+const RIGHT: f64 = 10.0;
+const TOP: f64 = 10.0;
+const BOTTOM: f64 = 24.0;
+
+/// Steps drawn at most, and those that say their values when pointed at.
+pub(super) const COLUMNS: usize = 180;
+const HOVERS: usize = 60;
+
+/// Rows of a table beside a plot.
+const ROWS: usize = 12;
+
+/// How something is drawn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drawn {
+    Line,
+    Dashed,
+    /// A line with a light area below.
+    Filled,
+    /// On top of the ones before it.
+    Stacked,
+    Bars,
+}
+
+/// One thing over time.
+pub(super) struct Trace {
+    pub(super) name: &'static str,
+    /// A class of the style sheet.
+    pub(super) color: &'static str,
+    pub(super) drawn: Drawn,
+    /// A value a step; nothing where nothing was measured.
+    pub(super) values: Vec<Option<f64>>,
+}
+
+/// How the values of a plot are said, on its axis and elsewhere.
+#[derive(Clone, Copy)]
+pub(super) struct Unit {
+    pub(super) say: fn(f64) -> String,
+    /// Nothing between two whole numbers.
+    pub(super) is_whole: bool,
+}
+
+/// Something over time.
+pub(super) struct OverTime<'a> {
+    /// Its name in the document.
+    pub(super) id: &'static str,
+    pub(super) title: &'static str,
+    /// What is to be seen.
+    pub(super) says: String,
+    /// The begin of each step and of what comes after the last, seconds.
+    pub(super) times: &'a [f64],
+    pub(super) traces: Vec<Trace>,
+    pub(super) unit: Unit,
+}
+
+/// 1, 2 or 5 times a power of ten, so that about `count` of them make `most`.
+fn step(most: f64, count: f64, unit: Unit) -> f64 {
+    let rough = (most / count).max(f64::MIN_POSITIVE);
+    let power = 10f64.powf(rough.log10().floor());
+    let step =
+        [1.0, 2.0, 5.0, 10.0].map(|times| times * power).into_iter().find(|step| *step >= rough * 0.999);
+    let step = step.unwrap_or(10.0 * power);
+    if unit.is_whole { step.max(1.0) } else { step }
+}
+
+/// Seconds between marks of a time axis.
+fn time_step(seconds: f64) -> f64 {
+    const STEPS: [f64; 15] =
+        [1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0];
+    STEPS
+        .into_iter()
+        .find(|step| seconds / step <= 6.0)
+        .unwrap_or_else(|| (seconds / 6.0 / 3600.0).ceil() * 3600.0)
+}
+
+/// Where it is in the picture, with a tenth of a unit.
+fn at(value: f64) -> String {
+    format!("{value:.1}")
+}
+
+fn line(page: &mut Markup, class: &str, [x1, y1, x2, y2]: [f64; 4]) {
+    let [x1, y1, x2, y2] = [x1, y1, x2, y2].map(at);
+    page.leaf("line", &[("class", &class), ("x1", &x1), ("y1", &y1), ("x2", &x2), ("y2", &y2)]);
+}
+
+fn label(page: &mut Markup, anchor: &str, class: &str, x: f64, y: f64, text: &str) {
+    page.element("text", &[("class", &class), ("text-anchor", &anchor), ("x", &at(x)), ("y", &at(y))], text);
+}
+
+fn rectangle(page: &mut Markup, class: &str, [x, y, width, height]: [f64; 4], title: &str) {
+    let [x, y, width, height] = [x, y, width.max(0.0), height.max(0.0)].map(at);
+    page.open("rect", &[("class", &class), ("x", &x), ("y", &y), ("width", &width), ("height", &height)]);
+    page.element("title", &[], title).close("rect");
+}
+
+/// `<figure>` and what stands above the picture. `legend`: name, colour, how it is drawn.
+fn begin(page: &mut Markup, id: &str, title: &str, says: &str, legend: &[(&str, &str, Drawn)]) {
+    page.open("figure", &[("id", &id)]).raw("<figcaption>").element("h3", &[], title);
+    page.element("p", &[("class", &"says")], says);
+    if legend.len() > 1 {
+        page.raw("<ul class=\"legend\">");
+        for (name, color, drawn) in legend {
+            page.raw("<li><svg viewBox=\"0 0 18 10\" aria-hidden=\"true\">");
+            let dashed = if *drawn == Drawn::Dashed { " dashed" } else { "" };
+            match drawn {
+                Drawn::Stacked | Drawn::Bars => {
+                    rectangle(page, &format!("bar {color}"), [0.0, 0.0, 18.0, 10.0], name)
+                }
+                _ => line(page, &format!("trace {color}{dashed}"), [1.0, 5.0, 17.0, 5.0]),
+            }
+            page.raw("</svg>").element("span", &[], name).raw("</li>");
+        }
+        page.raw("</ul>");
+    }
+    page.raw("</figcaption>\n");
+}
+
+/// `<svg>` with its title and description.
+fn open(page: &mut Markup, id: &str, title: &str, says: &str, height: f64) {
+    let (title_id, says_id) = (format!("{id}-title"), format!("{id}-says"));
+    page.open(
+        "svg",
+        &[
+            ("viewBox", &format_args!("0 0 {WIDTH:.0} {height:.0}")),
+            ("role", &"img"),
+            ("aria-labelledby", &format_args!("{title_id} {says_id}")),
+        ],
+    );
+    page.element("title", &[("id", &title_id)], title).element("desc", &[("id", &says_id)], says);
+}
+
+/// A table behind a fold: heads, then rows.
+fn table(page: &mut Markup, heads: &[&str], rows: &[Vec<String>]) {
+    page.raw("<details><summary>Table</summary><div class=\"scroll\"><table><thead><tr>");
+    heads.iter().for_each(|head| {
+        page.element("th", &[("scope", &"col")], head);
+    });
+    page.raw("</tr></thead><tbody>");
+    for row in rows {
+        page.raw("<tr>");
+        for (place, cell) in row.iter().enumerate() {
+            match place {
+                0 => page.element("th", &[("scope", &"row")], cell),
+                _ => page.element("td", &[], cell),
+            };
+        }
+        page.raw("</tr>");
+    }
+    page.raw("</tbody></table></div></details></figure>\n");
+}
+
+/// A figure of which nothing was measured.
+pub(super) fn nothing(page: &mut Markup, id: &str, title: &str, says: &str) {
+    page.open("figure", &[("id", &id)]).raw("<figcaption>").element("h3", &[], title).raw("</figcaption>");
+    page.element("p", &[("class", &"nothing")], says).raw("</figure>\n");
+}
+
+impl OverTime<'_> {
+    pub(super) fn draw(&self, page: &mut Markup) {
+        let steps = self.times.len().saturating_sub(1);
+        let has_values = self.traces.iter().any(|trace| trace.values.iter().any(Option::is_some));
+        if steps == 0 || !has_values {
+            return nothing(page, self.id, self.title, "Nothing was measured.");
+        }
+        let legend: Vec<_> = self.traces.iter().map(|trace| (trace.name, trace.color, trace.drawn)).collect();
+        begin(page, self.id, self.title, &self.says, &legend);
+        open(page, self.id, self.title, &self.says, HEIGHT);
+        let most = (0..steps).map(|step| self.height_of(step)).fold(0.0, f64::max);
+        let top = self.axes(page, most);
+        let y = |value: f64| HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM);
+        let mut floor = vec![0.0; steps];
+        for trace in &self.traces {
+            match trace.drawn {
+                Drawn::Stacked => self.stacked(page, trace, &mut floor, y),
+                Drawn::Bars => self.bars(page, trace, y),
+                Drawn::Line | Drawn::Dashed | Drawn::Filled => self.lines(page, trace, y),
+            }
+        }
+        self.hovers(page);
+        page.raw("</svg>\n");
+        let every = steps.div_ceil(ROWS);
+        let rows: Vec<_> = (0..steps).step_by(every).map(|step| self.row(step)).collect();
+        let heads: Vec<_> = ["time"].into_iter().chain(self.traces.iter().map(|trace| trace.name)).collect();
+        table(page, &heads, &rows);
+    }
+
+    /// How high the picture must be at that step.
+    fn height_of(&self, step: usize) -> f64 {
+        let value = |trace: &Trace| trace.values.get(step).copied().flatten().unwrap_or(0.0);
+        let stacked = self.traces.iter().filter(|trace| trace.drawn == Drawn::Stacked).map(value).sum();
+        self.traces.iter().filter(|trace| trace.drawn != Drawn::Stacked).map(value).fold(stacked, f64::max)
+    }
+
+    fn x(&self, seconds: f64) -> f64 {
+        let (first, last) = (self.times[0], self.times[self.times.len() - 1]);
+        LEFT + (seconds - first) / (last - first).max(1e-6) * (WIDTH - LEFT - RIGHT)
+    }
+
+    fn middle(&self, step: usize) -> f64 {
+        self.x((self.times[step] + self.times[step + 1]) / 2.0)
+    }
+
+    fn axes(&self, page: &mut Markup, most: f64) -> f64 {
+        let each = step(if most > 0.0 { most } else { 1.0 }, 4.0, self.unit);
+        let top = (most / each).ceil().max(1.0) * each;
+        for mark in 0..=(top / each).round() as u32 {
+            let value = f64::from(mark) * each;
+            let y = HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM);
+            line(page, if mark == 0 { "axis" } else { "grid" }, [LEFT, y, WIDTH - RIGHT, y]);
+            label(page, "end", "", LEFT - 5.0, y + 3.5, &(self.unit.say)(value));
+        }
+        let (first, last) = (self.times[0], self.times[self.times.len() - 1]);
+        let each = time_step(last - first);
+        let mut seconds = (first / each).ceil() * each;
+        while seconds <= last {
+            let x = self.x(seconds);
+            line(page, "axis", [x, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 4.0]);
+            let anchor = if x > WIDTH - RIGHT - 12.0 { "end" } else { "middle" };
+            label(page, anchor, "", x, HEIGHT - 7.0, &moment(seconds));
+            seconds += each;
+        }
+        top
+    }
+
+    fn stacked(&self, page: &mut Markup, trace: &Trace, floor: &mut [f64], y: impl Fn(f64) -> f64) {
+        let mut upper = String::new();
+        let mut lower = String::new();
+        if trace.values.iter().flatten().all(|value| *value == 0.0) {
+            return;
+        }
+        for (step, below) in floor.iter_mut().enumerate() {
+            let above = *below + trace.values.get(step).copied().flatten().unwrap_or(0.0);
+            // A step has its value from its begin to its end.
+            let (left, right) = (at(self.x(self.times[step])), at(self.x(self.times[step + 1])));
+            let command = if step == 0 { 'M' } else { 'L' };
+            let _ = write!(upper, "{command}{left} {y}L{right} {y}", y = at(y(above)));
+            lower.insert_str(0, &format!("L{right} {y}L{left} {y}", y = at(y(*below))));
+            *below = above;
+        }
+        page.leaf(
+            "path",
+            &[("class", &format_args!("area {}", trace.color)), ("d", &format_args!("{upper}{lower}Z"))],
+        );
+    }
+
+    fn bars(&self, page: &mut Markup, trace: &Trace, y: impl Fn(f64) -> f64) {
+        let mut path = String::new();
+        for (step, value) in trace.values.iter().enumerate() {
+            let Some(value) = value.filter(|value| *value > 0.0) else { continue };
+            let (left, right) = (self.x(self.times[step]), self.x(self.times[step + 1]));
+            let gap = ((right - left) * 0.15).min(1.0);
+            let (left, right) = (at(left + gap), at((right - gap).max(left + gap + 0.5)));
+            let _ = write!(path, "M{left} {}V{}H{right}V{0}Z", at(y(0.0)), at(y(value)));
+        }
+        if !path.is_empty() {
+            page.leaf("path", &[("class", &format_args!("bar {}", trace.color)), ("d", &path)]);
+        }
+    }
+
+    fn lines(&self, page: &mut Markup, trace: &Trace, y: impl Fn(f64) -> f64) {
+        let points = trace.values.iter().enumerate();
+        let points: Vec<_> =
+            points.filter_map(|(step, value)| Some((self.middle(step), y((*value)?)))).collect();
+        let path = path(&points);
+        if trace.drawn == Drawn::Filled && points.len() > 1 {
+            let (first, last) = (at(points[0].0), at(points[points.len() - 1].0));
+            let ground = at(y(0.0));
+            let area = format_args!("{path}L{last} {ground}L{first} {ground}Z").to_string();
+            page.leaf("path", &[("class", &format_args!("area light {}", trace.color)), ("d", &area)]);
+        }
+        let dashed = if trace.drawn == Drawn::Dashed { " dashed" } else { "" };
+        match points.as_slice() {
+            [(x, y)] => {
+                let class = format_args!("dot {}", trace.color).to_string();
+                page.leaf("circle", &[("class", &class), ("cx", &at(*x)), ("cy", &at(*y)), ("r", &2.5)]);
+            }
+            _ => {
+                page.leaf("path", &[("class", &format_args!("trace {}{dashed}", trace.color)), ("d", &path)]);
+            }
+        }
+    }
+
+    /// What is to be read when a place is pointed at; no script is needed for it.
+    fn hovers(&self, page: &mut Markup) {
+        let steps = self.times.len() - 1;
+        let every = steps.div_ceil(HOVERS);
+        page.raw("<g>");
+        for first in (0..steps).step_by(every) {
+            let last = (first + every).min(steps);
+            let (left, right) = (self.x(self.times[first]), self.x(self.times[last]));
+            let values = self.row((first + last) / 2);
+            let mut said = values[0].clone();
+            for (trace, value) in self.traces.iter().zip(&values[1..]) {
+                let _ = write!(said, "\n{} {value}", trace.name);
+            }
+            rectangle(page, "hover", [left, TOP, right - left, HEIGHT - TOP - BOTTOM], &said);
+        }
+        page.raw("</g>");
+    }
+
+    fn row(&self, step: usize) -> Vec<String> {
+        let value = |trace: &Trace| match trace.values.get(step).copied().flatten() {
+            Some(value) => (self.unit.say)(value),
+            None => "–".into(),
+        };
+        [moment(self.times[step])].into_iter().chain(self.traces.iter().map(value)).collect()
+    }
+}
+
+fn path(points: &[(f64, f64)]) -> String {
+    let mut path = String::with_capacity(points.len() * 12);
+    for (place, (x, y)) in points.iter().enumerate() {
+        let _ = write!(path, "{}{} {}", if place == 0 { 'M' } else { 'L' }, at(*x), at(*y));
+    }
+    path
+}
+
+/// Quantiles of several things: the share of events against how long they took, both on scales that show the slowest.
+pub(super) struct Curves {
+    pub(super) id: &'static str,
+    pub(super) title: &'static str,
+    pub(super) says: String,
+    pub(super) curves: Vec<Curve>,
+    pub(super) say: fn(f64) -> String,
+}
+
+/// Name, colour, how it is drawn, points: share and microseconds.
+pub(super) type Curve = (&'static str, &'static str, Drawn, Vec<(f64, u64)>);
+
+impl Curves {
+    pub(super) fn draw(&self, page: &mut Markup) {
+        let points = || self.curves.iter().flat_map(|(.., points)| points);
+        let (Some(least), Some(most)) =
+            (points().map(|point| point.1).min(), points().map(|point| point.1).max())
+        else {
+            return nothing(page, self.id, self.title, "Nothing was measured.");
+        };
+        // Decades, at least one of them.
+        let bottom = (least.max(1) as f64).log10().floor();
+        let top = (most.max(1) as f64).log10().ceil().max(bottom + 1.0);
+        let nines = points().map(|point| nines(point.0)).fold(2.0, f64::max).ceil();
+        let x = |share: f64| LEFT + self::nines(share).min(nines) / nines * (WIDTH - LEFT - RIGHT);
+        let y = |us: u64| {
+            HEIGHT - BOTTOM - ((us.max(1) as f64).log10() - bottom) / (top - bottom) * (HEIGHT - TOP - BOTTOM)
+        };
+        let legend: Vec<_> =
+            self.curves.iter().map(|(name, color, drawn, _)| (*name, *color, *drawn)).collect();
+        begin(page, self.id, self.title, &self.says, &legend);
+        open(page, self.id, self.title, &self.says, HEIGHT);
+        for power in bottom as i32..=top as i32 {
+            let value = 10u64.pow(power.clamp(0, 18) as u32);
+            line(
+                page,
+                if f64::from(power) == bottom { "axis" } else { "grid" },
+                [LEFT, y(value), WIDTH - RIGHT, y(value)],
+            );
+            label(page, "end", "", LEFT - 5.0, y(value) + 3.5, &(self.say)(value as f64));
+        }
+        for mark in 0..=nines as i32 {
+            let share = 1.0 - 10f64.powi(-mark);
+            let text = match mark {
+                0 => "0 %".into(),
+                1 => "90 %".into(),
+                mark => format!("{:.*} %", (mark - 2) as usize, share * 100.0),
+            };
+            line(page, "grid", [x(share), TOP, x(share), HEIGHT - BOTTOM]);
+            let anchor = if f64::from(mark) >= nines { "end" } else { "middle" };
+            label(page, anchor, "", x(share), HEIGHT - 7.0, &text);
+        }
+        for (name, color, drawn, points) in &self.curves {
+            let dashed = if *drawn == Drawn::Dashed { " dashed" } else { "" };
+            let drawn: Vec<_> = points.iter().map(|(share, us)| (x(*share), y(*us))).collect();
+            page.open("path", &[("class", &format_args!("trace {color}{dashed}")), ("d", &path(&drawn))]);
+            page.element("title", &[], name).close("path");
+        }
+        page.raw("</svg>\n");
+        let shares = [0.5, 0.9, 0.99, 0.999, 0.9999];
+        let rows: Vec<Vec<String>> = shares.iter().map(|share| self.row(*share)).collect();
+        let heads: Vec<_> = ["share"].into_iter().chain(self.curves.iter().map(|(name, ..)| *name)).collect();
+        table(page, &heads, &rows);
+    }
+
+    fn row(&self, share: f64) -> Vec<String> {
+        let value = |points: &[(f64, u64)]| {
+            let reached = points.iter().find(|point| point.0 >= share - 1e-9);
+            reached.map_or_else(|| "–".into(), |point| (self.say)(point.1 as f64))
+        };
+        let of = format!("{} %", (share * 1e6).round() / 1e4);
+        [of].into_iter().chain(self.curves.iter().map(|(.., points)| value(points))).collect()
+    }
+}
+
+/// How many nines a share has: 0.9 has one, 0.99 two.
+fn nines(share: f64) -> f64 {
+    -(1.0 - share).max(1e-9).log10()
+}
+
+/// Bars that lie: a name, how much, and how much at worst.
+pub(super) struct Bars<'a> {
+    pub(super) id: &'static str,
+    pub(super) title: &'static str,
+    pub(super) says: String,
+    pub(super) color: &'static str,
+    /// Heads of the table: name, value, worst.
+    pub(super) heads: [&'static str; 3],
+    /// Name, value, and worst where there is one.
+    pub(super) rows: Vec<(&'a str, f64, Option<f64>)>,
+    pub(super) say: fn(f64) -> String,
+}
+
+impl Bars<'_> {
+    pub(super) fn draw(&self, page: &mut Markup) {
+        const ROW: f64 = 24.0;
+        const NAMES: f64 = 128.0;
+        const VALUES: f64 = 62.0;
+        let height = TOP + self.rows.len() as f64 * ROW + 4.0;
+        begin(page, self.id, self.title, &self.says, &[]);
+        open(page, self.id, self.title, &self.says, height);
+        let most =
+            self.rows.iter().map(|(_, value, worst)| worst.unwrap_or(0.0).max(*value)).fold(0.0, f64::max);
+        let length = |value: f64| value / most.max(f64::MIN_POSITIVE) * (WIDTH - NAMES - VALUES - 6.0);
+        for (place, (name, value, worst)) in self.rows.iter().enumerate() {
+            let y = TOP + place as f64 * ROW;
+            let middle = y + ROW / 2.0 - 2.0;
+            label(page, "end", "", NAMES - 8.0, middle + 3.5, name);
+            let said = match worst {
+                Some(worst) => format!(
+                    "{name}: {} {}, {} {}",
+                    self.heads[1],
+                    (self.say)(*value),
+                    self.heads[2],
+                    (self.say)(*worst)
+                ),
+                None => format!("{name}: {}", (self.say)(*value)),
+            };
+            let bar = [NAMES, y + 3.0, length(*value).max(1.0), ROW - 10.0];
+            rectangle(page, &format!("bar {}", self.color), bar, &said);
+            let mut end = NAMES + length(*value).max(1.0);
+            if let Some(worst) = worst {
+                let class = format!("whisker {}", self.color);
+                let far = NAMES + length(*worst);
+                line(page, &class, [end, middle, far, middle]);
+                line(page, &class, [far, middle - 5.0, far, middle + 5.0]);
+                end = end.max(far);
+            }
+            let told = (self.say)(worst.unwrap_or(*value));
+            label(page, "start", "value", end + 6.0, middle + 3.5, &told);
+        }
+        page.raw("</svg>\n");
+        let rows = self.rows.iter().map(|(name, value, worst)| {
+            let mut row = vec![(*name).to_owned(), (self.say)(*value)];
+            row.extend(worst.map(self.say));
+            row
+        });
+        let rows: Vec<_> = rows.collect();
+        let has_worst = self.rows.iter().any(|(.., worst)| worst.is_some());
+        table(page, if has_worst { &self.heads } else { &self.heads[..2] }, &rows);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: Unit = Unit { say: |value| format!("{value}"), is_whole: true };
+    const ANY: Unit = Unit { say: |value| format!("{value}"), is_whole: false };
+
+    #[test]
+    fn marks_are_round_numbers() {
+        assert_eq!(step(100.0, 4.0, ANY), 50.0);
+        assert_eq!(step(7.9, 4.0, ANY), 2.0);
+        assert_eq!(step(0.3, 4.0, WHOLE), 1.0);
+        assert_eq!((time_step(60.0), time_step(600.0), time_step(86_400.0)), (10.0, 120.0, 14_400.0));
+    }
+
+    #[test]
+    fn a_share_has_its_nines() {
+        let rounded = |share| (nines(share) * 1000.0).round() / 1000.0;
+        assert_eq!([0.0, 0.9, 0.99, 0.999].map(rounded), [0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(nines(1.0), 9.0);
+    }
+}

@@ -1,7 +1,7 @@
 //! How things are asked for: which pathway, how long, what is done when it fails.
 
 use crate::load::{ENTRY, Load, Open, Slot};
-use crate::{Ask, AskId, AskKind, Event, Failure, Output, Range, SwitchReason, Url, Viewer};
+use crate::{Ask, AskId, AskKind, Bounds, Event, Failure, Output, Range, SwitchReason, Url, Viewer};
 use std::time::{Duration, Instant};
 
 /// Redirects followed for one ask.
@@ -71,8 +71,8 @@ impl Viewer {
         let id = AskId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);
         let bounds = match kind {
-            AskKind::Multivariant | AskKind::Media { .. } => self.options.playlist_bounds,
-            AskKind::Init { .. } | AskKind::Segment { .. } => self.options.segment_bounds,
+            AskKind::Multivariant | AskKind::Media { .. } => self.bounds(Slot::List),
+            AskKind::Init { .. } | AskKind::Segment { .. } => self.bounds(Slot::Piece),
         };
         let held_back = if is_blocking { self.target() } else { Duration::ZERO };
         let whole_by = at + bounds.whole + held_back;
@@ -101,8 +101,26 @@ impl Viewer {
         }
     }
 
+    fn bounds(&self, slot: Slot) -> Bounds {
+        match slot {
+            Slot::List => self.options.playlist_bounds,
+            Slot::Piece => self.options.segment_bounds,
+        }
+    }
+
+    /// More of a body came.
+    pub(crate) fn progress(&mut self, id: AskId, at: Instant) {
+        let Some(slot) = self.slot_of(id) else { return };
+        let idle = self.bounds(slot).idle;
+        let open = self.loads[slot as usize].as_mut().and_then(|load| load.find(id));
+        if let Some(open) = open.filter(|open| open.head_at.is_some()) {
+            open.bound_at = open.whole_by.min(at + idle);
+        }
+    }
+
     /// It is going to be an answer: who else was asked has lost.
     fn answered(&mut self, slot: Slot, id: AskId, at: Instant) {
+        let idle = self.bounds(slot).idle;
         let Some(load) = &mut self.loads[slot as usize] else { return };
         load.hedge_at = None;
         let loser = load.opens().find(|open| open.id != id).map(|open| (open.id, open.pathway));
@@ -111,7 +129,7 @@ impl Viewer {
         }
         let Some(open) = load.find(id) else { return };
         open.head_at = Some(at);
-        open.bound_at = open.whole_by;
+        open.bound_at = open.whole_by.min(at + idle);
         let pathway = open.pathway;
         if let Some((loser, slow)) = loser {
             self.out.push_back(Output::Cancel(loser));
@@ -210,9 +228,14 @@ impl Viewer {
     /// What is due by now for what is being loaded.
     pub(crate) fn load_timers(&mut self, slot: Slot, at: Instant) {
         while let Some(load) = &mut self.loads[slot as usize] {
-            let overdue = load.opens().find(|open| open.bound_at <= at).map(|open| (open.id, open.head_at));
-            if let Some((id, head_at)) = overdue {
-                let why = if head_at.is_some() { Failure::Whole } else { Failure::FirstByte };
+            let overdue = load.opens().find(|open| open.bound_at <= at);
+            let overdue = overdue.map(|open| (open.id, open.head_at, open.whole_by));
+            if let Some((id, head_at, whole_by)) = overdue {
+                let why = match head_at {
+                    None => Failure::FirstByte,
+                    Some(_) if whole_by <= at => Failure::Whole,
+                    Some(_) => Failure::Idle,
+                };
                 self.out.push_back(Output::Cancel(id));
                 self.fail(slot, id, why, at);
             } else if let Some(due) = load.waits_until.filter(|until| *until <= at) {

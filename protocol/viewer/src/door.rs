@@ -32,6 +32,12 @@ pub enum Input<'a> {
         /// The Location field of a redirect.
         location: Option<&'a str>,
     },
+    /// More of a body came. While bytes come, the shell says so every now and then: well within
+    /// [`crate::Bounds::idle`], every second or half of one. Small bodies need none.
+    Progress {
+        /// Which ask.
+        ask: AskId,
+    },
     /// The whole body of a playlist (after its `Head`), content coding undone. The ask is over.
     Playlist {
         /// Which ask.
@@ -92,6 +98,9 @@ pub enum Failure {
     /// No head within the bound; the ask was cancelled.
     #[error("no first byte in time")]
     FirstByte,
+    /// A head, and then nothing for too long; the ask was cancelled.
+    #[error("nothing more came")]
+    Idle,
     /// A head, but not the whole body within the bound; the ask was cancelled.
     #[error("not whole in time")]
     Whole,

@@ -51,7 +51,7 @@ impl Viewer {
         let followed = self.following.as_ref().filter(|followed| followed.pathway == pathway);
         if followed.is_some_and(|followed| followed.body == hash(body) && !followed.is_cut) {
             self.cancel_others(id);
-            return self.unchanged(began, at);
+            return self.unchanged(pathway, began, at);
         }
         let reading = match reading::read(body) {
             Some(Reading::Multivariant(playlist)) if kind == AskKind::Multivariant => {
@@ -148,13 +148,13 @@ impl Viewer {
         if has_advanced {
             self.read_again(began + self.target(), at);
         } else {
-            self.unchanged(began, at);
+            self.unchanged(pathway, began, at);
         }
     }
 
     /// The text is what it was.
-    fn unchanged(&mut self, began: Instant, at: Instant) {
-        let has_left = self.stands_still(at);
+    fn unchanged(&mut self, pathway: u8, began: Instant, at: Instant) {
+        let has_left = self.stands_still(pathway, at);
         self.read_again(if has_left { at } else { began + self.target() / 2 }, at);
     }
 
@@ -245,7 +245,7 @@ impl Viewer {
 
     /// A reading without anything new; a list that had nothing for longer than 1.5 target durations is stale
     /// (rule T06), and another pathway may have more. Whether it leaves for one.
-    fn stands_still(&mut self, at: Instant) -> bool {
+    fn stands_still(&mut self, pathway: u8, at: Instant) -> bool {
         let Some(following) = &mut self.following else { return false };
         let so_far = at.saturating_duration_since(following.advanced_at);
         let patience = following.target * 3 / 2;
@@ -257,10 +257,9 @@ impl Viewer {
         if !is_told {
             self.tell(at, Event::Stale { so_far });
         }
-        let current = self.pathways.current();
-        let leaves = self.options.leaves_stale && self.pathways.next(1 << current, at).is_some();
+        let leaves = self.options.leaves_stale && self.pathways.next(1 << pathway, at).is_some();
         if leaves {
-            self.rest(current, SwitchReason::Stale, at);
+            self.rest(pathway, SwitchReason::Stale, at);
         }
         leaves
     }
@@ -291,18 +290,19 @@ impl Viewer {
             self.reload_at = None;
             self.load(Slot::List, AskKind::Media { rung: self.rung }, due, at);
         }
-        if self.stale_at().is_some_and(|stale| stale < at) && self.stands_still(at) {
+        if let Some((pathway, _)) = self.stale_at().filter(|(_, stale)| *stale < at)
+            && self.stands_still(pathway, at)
+        {
             self.load(Slot::List, AskKind::Media { rung: self.rung }, at, at);
         }
     }
 
     /// When a held answer makes the list stale. A poll is stale when it is answered, not before.
-    fn stale_at(&self) -> Option<Instant> {
-        let load = self.loads[Slot::List as usize].as_ref()?;
-        let is_held = load.open.as_ref().is_some_and(|open| open.is_blocking && open.head_at.is_none());
-        let following =
-            self.following.as_ref().filter(|following| is_held && following.stale_at.is_none())?;
-        Some(following.advanced_at + following.target * 3 / 2)
+    fn stale_at(&self) -> Option<(u8, Instant)> {
+        let open = self.loads[Slot::List as usize].as_ref()?.open.as_ref()?;
+        let is_held = open.is_blocking && open.head_at.is_none();
+        let following = self.following.as_ref().filter(|followed| is_held && followed.stale_at.is_none())?;
+        Some((open.pathway, following.advanced_at + following.target * 3 / 2))
     }
 
     /// When [`Self::reload_timer`] has something to do.
@@ -311,7 +311,7 @@ impl Viewer {
         let is_early =
             self.following.as_ref().is_some_and(|following| following.has_ended) && self.upcoming.len() > 2;
         let reload = self.reload_at.filter(|_| is_free && !is_early);
-        let stale = self.stale_at().map(|stale| stale + Duration::from_nanos(1));
+        let stale = self.stale_at().map(|(_, stale)| stale + Duration::from_nanos(1));
         reload.into_iter().chain(stale).min()
     }
 

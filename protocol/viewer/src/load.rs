@@ -32,7 +32,7 @@ pub(crate) struct Open {
     pub(crate) is_blocking: bool,
     pub(crate) due: Instant,
     pub(crate) head_at: Option<Instant>,
-    /// It fails then: the bound of the first byte, after that of the whole.
+    /// It fails then: the bound of the first byte, after that of more to come.
     pub(crate) bound_at: Instant,
     pub(crate) whole_by: Instant,
 }

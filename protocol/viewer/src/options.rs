@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Silence that is borne: one of them fits into a hold-back of 6 s, with room to fetch a segment elsewhere.
+const PATIENCE: Duration = Duration::from_millis(2500);
+
 /// How a viewer behaves; the default is our page: hls.js as web/src/player.ts sets it up, over the hedged loader of
 /// web/src/hedge.ts with hedging off (see [`Options::hedge`]).
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +52,8 @@ pub struct Options {
 pub struct Bounds {
     /// Until the head is there, from when it was asked for. A blocking reload has one target duration on top.
     pub first_byte: Duration,
+    /// Between a head and the first [`crate::Input::Progress`], and from one to the next or to the end.
+    pub idle: Duration,
     /// Until it is whole, from when it was asked for. A blocking reload has one target duration on top.
     pub whole: Duration,
 }
@@ -112,14 +117,8 @@ impl Default for Options {
             ahead: Duration::from_secs(30),
             hold_back: None,
             behind_targets_max: Some(12),
-            playlist_bounds: Bounds {
-                first_byte: Duration::from_millis(2500),
-                whole: Duration::from_secs(10),
-            },
-            segment_bounds: Bounds {
-                first_byte: Duration::from_millis(2500),
-                whole: Duration::from_secs(20),
-            },
+            playlist_bounds: Bounds { first_byte: PATIENCE, idle: PATIENCE, whole: Duration::from_secs(10) },
+            segment_bounds: Bounds { first_byte: PATIENCE, idle: PATIENCE, whole: Duration::from_secs(20) },
             hedge: None,
             retry: Retry { rounds: 6, delay: Duration::from_secs(1), delay_max: Duration::from_secs(8) },
             rest: Duration::from_secs(30),

@@ -182,8 +182,8 @@ fn read_media(text: &str) -> Option<Media<'_>> {
                 });
             }
             "EXT-X-TARGETDURATION" => out.target_secs = value.parse().ok()?,
-            "EXT-X-MEDIA-SEQUENCE" => out.media_sequence = value.parse().ok()?,
-            "EXT-X-DISCONTINUITY-SEQUENCE" => out.discontinuity_sequence = value.parse().ok()?,
+            "EXT-X-MEDIA-SEQUENCE" => out.media_sequence = number(value)?,
+            "EXT-X-DISCONTINUITY-SEQUENCE" => out.discontinuity_sequence = number(value)?,
             "EXT-X-SERVER-CONTROL" => {
                 out.can_block_reload = attribute(value, "CAN-BLOCK-RELOAD") == Some("YES");
                 out.hold_back = attribute(value, "HOLD-BACK").and_then(seconds);
@@ -213,6 +213,11 @@ fn attribute<'a>(list: &'a str, wanted: &str) -> Option<&'a str> {
         rest = left;
     }
     None
+}
+
+/// A number that leaves room to count on from it.
+fn number(text: &str) -> Option<u64> {
+    text.trim().parse().ok().filter(|number| *number <= u64::MAX / 2)
 }
 
 fn seconds(text: &str) -> Option<Duration> {

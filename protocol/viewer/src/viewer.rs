@@ -102,11 +102,12 @@ impl Viewer {
         let at = now.at;
         // A segment that comes at the very moment the buffer is empty comes in time.
         let is_in_time = matches!(input, Input::Segment { .. }) && self.playback.empties_at() == Some(at);
-        if let Some((when, turn)) = self.playback.pass(at).filter(|_| !is_in_time) {
+        if !is_in_time && let Some((when, turn)) = self.playback.pass(at) {
             self.turn(when, turn);
         }
         match input {
             Input::Head { ask, status, location } => self.head(ask, status, location, at),
+            Input::Progress { ask } => self.progress(ask, at),
             Input::Playlist { ask, body } => self.playlist(ask, body, at),
             Input::Segment { ask, bytes } => self.segment(ask, bytes, now),
             Input::Failed { ask, why } => {

@@ -56,6 +56,8 @@ pub struct World {
     pub last: Option<u64>,
     /// Segments without media.
     pub gaps: BTreeSet<u64>,
+    /// One in so many playlists has a few bytes that are others.
+    pub garbles_one_in: Option<u64>,
     /// Numbers are lower by so much from then on.
     pub restart: Option<(Duration, u64)>,
 }
@@ -73,6 +75,7 @@ impl Default for World {
             pause: None,
             last: None,
             gaps: BTreeSet::new(),
+            garbles_one_in: None,
             restart: None,
         }
     }
@@ -183,6 +186,7 @@ impl World {
 
 enum Coming {
     Head(u16, Option<String>),
+    Progress,
     Playlist(String),
     Segment(u64),
     Failed(Failure),
@@ -202,6 +206,7 @@ pub struct Story {
     pub cancels: usize,
     /// When segments were whole: what the reference counts from.
     arrivals: Vec<Duration>,
+    garbling: u64,
 }
 
 impl Story {
@@ -226,6 +231,7 @@ impl Story {
             asks: Vec::new(),
             cancels: 0,
             arrivals: Vec::new(),
+            garbling: seed,
         };
         story.drain();
         story
@@ -277,7 +283,9 @@ impl Story {
         let Some((asked, edge)) = self.asked.get(&ask) else { return };
         let (kind, edge) = (asked.kind, *edge);
         // What was under way when the edge fell silent never comes.
-        if edge.is_some_and(|edge| self.world.trouble_at(edge, self.at) == Some(Trouble::BlackHole)) {
+        if edge.is_some_and(|edge| {
+            edge < self.world.edges.len() && self.world.trouble_at(edge, self.at) == Some(Trouble::BlackHole)
+        }) {
             return;
         }
         match coming {
@@ -287,9 +295,12 @@ impl Story {
                 }
                 self.push(Input::Head { ask, status, location: location.as_deref() });
             }
+            Coming::Progress => self.push(Input::Progress { ask }),
             Coming::Playlist(body) => {
                 self.asked.remove(&ask);
-                self.push(Input::Playlist { ask, body: body.as_bytes() });
+                let mut body = body.into_bytes();
+                self.garble(&mut body);
+                self.push(Input::Playlist { ask, body: &body });
             }
             Coming::Segment(bytes) => {
                 self.asked.remove(&ask);
@@ -301,6 +312,22 @@ impl Story {
             Coming::Failed(why) => {
                 self.asked.remove(&ask);
                 self.push(Input::Failed { ask, why });
+            }
+        }
+    }
+
+    fn garble(&mut self, body: &mut [u8]) {
+        let Some(one_in) = self.world.garbles_one_in else { return };
+        let mut next = |end: u64| {
+            self.garbling = self.garbling.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            (self.garbling >> 33) % end
+        };
+        if next(one_in) == 0 {
+            for _ in 0..=next(3) {
+                // What means something in a playlist, more often than not.
+                let with = b"0123456789:,=\"#-.@EXT \n\xff";
+                let with = with[next(with.len() as u64) as usize];
+                body[next(body.len() as u64) as usize] = with;
             }
         }
     }
@@ -331,11 +358,14 @@ impl Story {
 
     fn ask(&mut self, ask: Ask) {
         let id = ask.id;
-        let edge: Option<usize> = ask.url.host().strip_prefix('e').map(|edge| edge.parse().unwrap());
+        let edge: Option<usize> = ask.url.host().strip_prefix('e').and_then(|edge| edge.parse().ok());
         self.asked.insert(id, (ask.clone(), edge));
         let there = self.at + self.world.round_trip / 2;
         let back = self.at + self.world.round_trip;
-        let Some(edge) = edge else {
+        let Some(edge) = edge.filter(|edge| *edge < self.world.edges.len()) else {
+            if ask.url.host() != "lb" {
+                return self.comes(back, id, Coming::Failed(Failure::Name));
+            }
             let location = "http://e0/v/token/demo/index.m3u8".to_owned();
             return self.comes(back, id, Coming::Head(307, Some(location)));
         };
@@ -347,8 +377,8 @@ impl Story {
         let (answered, body) = match ask.kind {
             AskKind::Multivariant => (there, Coming::Playlist(self.world.multivariant())),
             AskKind::Media { .. } => {
-                let msn = ask.url.target().split_once("_HLS_msn=").map(|(_, msn)| msn.parse().unwrap());
-                assert_eq!(msn.is_some(), ask.is_blocking);
+                let msn = ask.url.target().split_once("_HLS_msn=").map(|(_, msn)| msn.parse().unwrap_or(0));
+                assert!(msn.is_some() == ask.is_blocking || self.world.garbles_one_in.is_some());
                 let answered = match msn.filter(|_| self.world.can_block) {
                     Some(msn) => self.world.lists_at(edge, msn, there),
                     None => Some(there),
@@ -360,8 +390,9 @@ impl Story {
             AskKind::Segment { rung, sequence } => {
                 let lower = self.world.restart.map_or(0, |(_, by)| by);
                 let name: String = ask.url.tail().chars().filter(char::is_ascii_digit).collect();
+                let is_garbled = self.world.garbles_one_in.is_some() || lower > 0;
                 assert!(
-                    name.ends_with(&sequence.0.to_string()) || lower > 0,
+                    name.ends_with(&sequence.0.to_string()) || is_garbled,
                     "{} is not {sequence:?}",
                     ask.url
                 );
@@ -386,6 +417,11 @@ impl Story {
             return self.comes(from.max(there), id, Coming::Failed(Failure::Reset));
         }
         self.comes(head, id, Coming::Head(200, None));
+        let mut progress = head + Duration::from_secs(1);
+        while progress < whole {
+            self.comes(progress, id, Coming::Progress);
+            progress += Duration::from_secs(1);
+        }
         self.comes(whole, id, body);
     }
 

@@ -14,12 +14,12 @@ impl Viewer {
     /// Wants something, due at `due`.
     pub(crate) fn load(&mut self, slot: Slot, kind: AskKind, due: Instant, at: Instant) {
         self.cancel(slot);
-        self.ask(slot, Load::new(kind), due, at);
+        self.ask(slot, Box::new(Load::new(kind)), due, at);
     }
 
     /// Asks the next pathway, or waits for the next round; the load goes into its slot either way, unless it is
     /// given up.
-    fn ask(&mut self, slot: Slot, mut load: Load, due: Instant, at: Instant) {
+    fn ask(&mut self, slot: Slot, mut load: Box<Load>, due: Instant, at: Instant) {
         load.waits_until = None;
         let Some((pathway, url, range)) = self.next_place(&mut load, at) else {
             // There is nowhere to ask; what is open stays.

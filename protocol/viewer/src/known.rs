@@ -149,7 +149,7 @@ pub(crate) fn hash(bytes: &[u8]) -> u64 {
     let words = bytes.chunks_exact(8);
     let tail = words.remainder();
     let hash = words.fold(bytes.len() as u64, |hash, word| {
-        mix(hash, word.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+        mix(hash, word.first_chunk().map_or(0, |word| u64::from_le_bytes(*word)))
     });
     let hash = mix(hash, tail.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
     hash ^ (hash >> 29)

@@ -2,7 +2,7 @@
 //! edges), which of them is used and which rest after a failure.
 
 use crate::Url;
-use crate::reading::Multivariant;
+use crate::reading::{Multivariant, VariantStream};
 use std::time::Instant;
 
 /// Pathways of one viewer: what our balancer lists. The others are left out.
@@ -18,14 +18,16 @@ const DEFAULT_ID: &str = ".";
 #[derive(Debug, Default)]
 pub(crate) struct Pathways {
     bandwidths: Box<[u64]>,
+    /// The origins of all, one behind the other: sixteen texts of their own would be half a kilobyte more.
+    origins: Box<str>,
     list: Box<[Pathway]>,
     current: u8,
 }
 
 #[derive(Debug)]
 struct Pathway {
-    id: Box<str>,
-    origin: Box<str>,
+    /// Where its origin ends in the text of all of them; it begins where the one before ends.
+    origin_end: u32,
     rungs: Rungs,
     rests_until: Option<Instant>,
 }
@@ -42,68 +44,49 @@ enum Rungs {
 impl Pathways {
     /// What a multivariant playlist, read from `base`, lists; `None` if no URI of it is one.
     pub(crate) fn of(base: &Url, playlist: &Multivariant<'_>) -> Option<Self> {
-        let mut found: Vec<(String, Vec<(Url, u64)>)> = Vec::new();
-        for (at, stream) in playlist.variant_streams.iter().enumerate() {
-            let Ok(url) = base.resolve(stream.uri) else { continue };
-            let named = stream.pathway_id.filter(|id| !id.is_empty()).unwrap_or(DEFAULT_ID);
-            let before = &playlist.variant_streams[..at];
-            // The same stream again at another place is a redundant one, as before pathways had names.
-            let twins =
-                before.iter().filter(|b| b.attributes == stream.attributes && b.uri != stream.uri).count();
-            let id = if twins == 0 { named.to_owned() } else { format!("{named}{}", ".".repeat(twins)) };
-            let place = match found.iter().position(|(known, _)| *known == id) {
-                Some(place) => place,
-                None if found.len() == PATHWAYS => continue,
-                None => {
-                    found.push((id, Vec::new()));
-                    found.len() - 1
-                }
-            };
-            let rungs = &mut found[place].1;
-            // One media playlist with several audio groups is listed several times.
-            if rungs.len() < RUNGS && rungs.iter().all(|(known, _)| *known != url) {
-                rungs.push((url, stream.bandwidth));
-            }
-        }
-        let (_, first) = found.first()?;
+        let found = by_pathway(base, playlist);
+        let first = &found.first()?.streams;
         let bandwidths = first.iter().map(|(_, bandwidth)| *bandwidth).collect();
-        let first: Vec<Url> = first.iter().map(|(url, _)| url.clone()).collect();
-        let mut list: Vec<Pathway> = Vec::with_capacity(found.len());
-        for (id, rungs) in found {
-            let origin: Box<str> = rungs.first().map_or("", |(url, _)| url.origin()).into();
-            let is_as_first = !list.is_empty()
-                && rungs.len() == first.len()
-                && rungs
+        let current = found.iter().position(|pathway| Some(&*pathway.id) == playlist.first_pathway);
+        let mut list: Vec<(Box<str>, Rungs)> = Vec::with_capacity(PATHWAYS);
+        for (at, pathway) in found.iter().enumerate() {
+            let streams = &pathway.streams;
+            let origin = streams.first().map_or("", |(url, _)| url.origin());
+            let is_as_first = at > 0
+                && streams.len() == first.len()
+                && streams
                     .iter()
-                    .zip(&first)
-                    .all(|((url, _), first)| url.target() == first.target() && *url.origin() == *origin);
+                    .zip(first)
+                    .all(|((url, _), (first, _))| url.target() == first.target() && url.origin() == origin);
             let rungs = match is_as_first {
                 true => Rungs::AsFirst,
-                false => Rungs::Listed(rungs.into_iter().map(|(url, _)| url).collect()),
+                false => Rungs::Listed(streams.iter().map(|(url, _)| url.clone()).collect()),
             };
-            list.push(Pathway { id: id.into(), origin, rungs, rests_until: None });
+            list.push((origin.into(), rungs));
         }
-        for (id, origin) in &playlist.edges {
+        for (_, origin) in &playlist.edges {
             let Ok(url) = Url::parse(origin) else { continue };
-            if list.len() < PATHWAYS && list.iter().all(|known| *known.origin != *url.origin()) {
-                let (id, origin) = ((*id).into(), url.origin().into());
-                list.push(Pathway { id, origin, rungs: Rungs::AsFirst, rests_until: None });
+            if list.len() < PATHWAYS && list.iter().all(|(known, _)| **known != *url.origin()) {
+                list.push((url.origin().into(), Rungs::AsFirst));
             }
         }
-        let named = |pathway: &Pathway| Some(&*pathway.id) == playlist.first_pathway;
-        let current = list.iter().position(named).unwrap_or(0) as u8;
-        Some(Self { bandwidths, list: list.into(), current })
+        Some(Self::pack(bandwidths, list, current.unwrap_or(0) as u8))
     }
 
     /// One media playlist and nothing else.
     pub(crate) fn single(url: Url) -> Self {
-        let (id, origin) = (DEFAULT_ID.into(), url.origin().into());
-        let rungs = Rungs::Listed([url].into());
-        Self {
-            bandwidths: [0].into(),
-            list: [Pathway { id, origin, rungs, rests_until: None }].into(),
-            current: 0,
-        }
+        let origin = url.origin().into();
+        Self::pack([0].into(), vec![(origin, Rungs::Listed([url].into()))], 0)
+    }
+
+    fn pack(bandwidths: Box<[u64]>, list: Vec<(Box<str>, Rungs)>, current: u8) -> Self {
+        let mut origins = String::with_capacity(list.iter().map(|(origin, _)| origin.len()).sum());
+        let pack = |(origin, rungs): (Box<str>, Rungs)| {
+            origins.push_str(&origin);
+            Pathway { origin_end: origins.len() as u32, rungs, rests_until: None }
+        };
+        let list = list.into_iter().map(pack).collect();
+        Self { bandwidths, origins: origins.into(), list, current }
     }
 
     pub(crate) fn current(&self) -> u8 {
@@ -115,7 +98,9 @@ impl Pathways {
     }
 
     pub(crate) fn origin(&self, pathway: u8) -> &str {
-        self.list.get(usize::from(pathway)).map_or("", |pathway| &pathway.origin)
+        let Some(asked) = self.list.get(usize::from(pathway)) else { return "" };
+        let before = usize::from(pathway).checked_sub(1).and_then(|before| self.list.get(before));
+        &self.origins[before.map_or(0, |before| before.origin_end as usize)..asked.origin_end as usize]
     }
 
     /// The media playlist of a rung at a pathway.
@@ -124,7 +109,7 @@ impl Pathways {
         let of = |rungs: &'_ [Url]| rungs.get(usize::from(rung)).or_else(|| rungs.last()).cloned();
         match (&asked.rungs, &first.rungs) {
             (Rungs::Listed(rungs), _) => of(rungs),
-            (Rungs::AsFirst, Rungs::Listed(rungs)) => of(rungs)?.at(&asked.origin).ok(),
+            (Rungs::AsFirst, Rungs::Listed(rungs)) => of(rungs)?.at(self.origin(pathway)).ok(),
             (Rungs::AsFirst, Rungs::AsFirst) => None,
         }
     }
@@ -132,7 +117,8 @@ impl Pathways {
     /// A URL of one of these origins, at the origin of this pathway.
     pub(crate) fn moved(&self, url: Url, pathway: u8) -> Url {
         let here = self.origin(pathway);
-        let is_ours = url.origin() != here && self.list.iter().any(|known| *known.origin == *url.origin());
+        let is_ours = url.origin() != here
+            && (0..self.list.len()).any(|known| self.origin(known as u8) == url.origin());
         if is_ours { url.at(here).unwrap_or(url) } else { url }
     }
 
@@ -165,6 +151,41 @@ impl Pathways {
             pathway.rests_until = None;
         }
     }
+}
+
+/// A pathway as it is listed.
+struct Found {
+    id: String,
+    /// Media playlists and their BANDWIDTH.
+    streams: Vec<(Url, u64)>,
+}
+
+/// The variant streams of each pathway, in the order of the playlist.
+fn by_pathway(base: &Url, playlist: &Multivariant<'_>) -> Vec<Found> {
+    let mut found: Vec<Found> = Vec::new();
+    for (at, stream) in playlist.variant_streams.iter().enumerate() {
+        let Ok(url) = base.resolve(stream.uri) else { continue };
+        let named = stream.pathway_id.filter(|id| !id.is_empty()).unwrap_or(DEFAULT_ID);
+        // The same stream again at another place is a redundant one, as before pathways had names.
+        let is_twin =
+            |before: &&VariantStream<'_>| before.attributes == stream.attributes && before.uri != stream.uri;
+        let twins = playlist.variant_streams[..at].iter().filter(is_twin).count();
+        let id = format!("{named}{}", ".".repeat(twins));
+        let place = match found.iter().position(|known| known.id == id) {
+            Some(place) => place,
+            None if found.len() == PATHWAYS => continue,
+            None => {
+                found.push(Found { id, streams: Vec::new() });
+                found.len() - 1
+            }
+        };
+        let streams = &mut found[place].streams;
+        // One media playlist with several audio groups is listed several times.
+        if streams.len() < RUNGS && streams.iter().all(|(known, _)| *known != url) {
+            streams.push((url, stream.bandwidth));
+        }
+    }
+    found
 }
 
 #[cfg(test)]

@@ -29,7 +29,8 @@ pub struct Viewer {
     /// Why the current pathway rests, if it does.
     pub(crate) rest_reason: SwitchReason,
     pub(crate) rung: u8,
-    pub(crate) loads: [Option<Load>; 2],
+    /// Most of the time there is neither, so not in line.
+    pub(crate) loads: [Option<Box<Load>>; 2],
     pub(crate) following: Option<Following>,
     pub(crate) reload_at: Option<Instant>,
     pub(crate) reenter_at: Option<Instant>,
@@ -128,7 +129,7 @@ impl Viewer {
         let next = self.out.pop_front();
         if next.is_none() {
             // Thousands of viewers wait most of the time, with nothing in here.
-            self.out.shrink_to(4);
+            self.out = VecDeque::new();
         }
         next
     }
@@ -138,7 +139,7 @@ impl Viewer {
         if self.is_over {
             return None;
         }
-        let loads = self.loads.iter().flatten().filter_map(Load::deadline);
+        let loads = self.loads.iter().flatten().filter_map(|load| load.deadline());
         let is_idle = self.loads[Slot::Piece as usize].is_none() && !self.upcoming.is_empty();
         let fetch = self.playback.held_is(self.ahead()).filter(|_| is_idle);
         loads

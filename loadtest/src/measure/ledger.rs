@@ -32,6 +32,8 @@ pub struct Ledger {
     pub arrived: u64,
     /// Viewers that left before the end.
     pub left: u64,
+    /// Viewers that found no way to play on, whether they left or not.
+    pub gave_up: u64,
     /// Most that watched at the end of a second.
     pub most_watching: u64,
     /// Stalls that began.
@@ -132,6 +134,7 @@ impl Ledger {
         self.cores[new.core].add(new.own);
         self.arrived += new.arrived;
         self.left += new.left;
+        self.gave_up += new.gave_up;
         self.stalls += new.stalls;
         self.bytes.add(&new.bytes);
         self.asked.add(&new.asked);

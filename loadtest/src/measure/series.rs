@@ -172,13 +172,18 @@ impl Series {
         });
     }
 
-    /// Steps that were measured in full: neither the first, in which viewers arrive, nor a short last one.
-    pub fn whole(&self) -> &[Point] {
-        let points = self.points.get(1..).unwrap_or_default();
-        match points.last() {
-            Some(last) if last.covers_seconds < 0.9 * self.step_seconds as f64 => &points[..points.len() - 1],
-            _ => points,
-        }
+    /// Steps of which rates are told: nine tenths of the most viewers watched, in the step before it already, and all
+    /// of it was measured. While viewers arrive a rate says how they arrive.
+    pub fn steady(&self) -> impl Iterator<Item = &Point> + Clone {
+        let most = self.points.iter().map(|point| point.viewers.watching()).max().unwrap_or_default();
+        let is_full = move |point: &Point| most > 0 && point.viewers.watching() * 10 >= most * 9;
+        let whole_seconds = 0.9 * self.step_seconds as f64;
+        let pairs = self.points.windows(2).map(|two| (&two[0], &two[1]));
+        pairs
+            .filter(move |(before, point)| {
+                is_full(before) && is_full(point) && point.covers_seconds >= whole_seconds
+            })
+            .map(|(_, point)| point)
     }
 }
 
@@ -221,11 +226,16 @@ mod tests {
     }
 
     #[test]
-    fn the_first_step_and_a_short_last_one_are_not_whole() {
+    fn rates_are_told_of_steps_in_which_the_viewers_are_there() {
+        //         arrive       all there       a short last one
+        let watching = [2, 9, 20, 20, 19, 5, 20, 20];
         let mut series = Series::default();
-        (0..4).for_each(|second| series.push(point(second)));
-        series.push(Point { second: 4, covers_seconds: 0.3, ..Point::default() });
-        assert_eq!(series.whole().iter().map(|point| point.second).collect::<Vec<_>>(), [1, 2, 3]);
-        assert!(Series::default().whole().is_empty());
+        for (second, fine) in watching.into_iter().enumerate() {
+            let covers_seconds = if second == 7 { 0.3 } else { 1.0 };
+            let viewers = Viewers { fine, ..Viewers::default() };
+            series.push(Point { second: second as u64, covers_seconds, viewers, ..Point::default() });
+        }
+        assert_eq!(series.steady().map(|point| point.second).collect::<Vec<_>>(), [3, 4]);
+        assert_eq!(Series::default().steady().count(), 0);
     }
 }

@@ -52,6 +52,7 @@ pub struct Snapshot {
     pub(crate) viewers: PerKind<{ ViewerState::ALL.len() }>,
     pub(crate) arrived: u64,
     pub(crate) left: u64,
+    pub(crate) gave_up: u64,
     pub(crate) stalls: u64,
     /// Viewer time spent in each state, microseconds.
     pub(crate) spent_us: [i64; ViewerState::ALL.len()],
@@ -81,6 +82,7 @@ impl Snapshot {
             viewers: PerKind::default(),
             arrived: 0,
             left: 0,
+            gave_up: 0,
             stalls: 0,
             spent_us: Default::default(),
             bytes: PerKind::default(),
@@ -154,6 +156,7 @@ impl Tally {
             }
             None => self.new.left += 1,
         }
+        self.new.gave_up += u64::from(to == Some(ViewerState::GaveUp) && from != to);
         self.new.stalls += u64::from(to == Some(ViewerState::Stalled) && from != to);
     }
 

@@ -205,6 +205,18 @@ fn who_watches_is_summed_over_cores_and_the_most_is_kept() {
 }
 
 #[test]
+fn who_gave_up_and_left_has_still_given_up() {
+    let mut cores = Cores::new(1);
+    let begin = cores.begin;
+    let mut state = ViewerState::Starting;
+    cores.tallies[0].moved(begin, None, Some(state));
+    cores.tallies[0].noticed(&mut state, begin, &Event::GaveUp { why: Failure::Refused });
+    cores.tallies[0].moved(begin, Some(state), None);
+    cores.turn(0, 1.0);
+    assert_eq!((cores.ledger.gave_up, cores.ledger.viewers().gave_up, cores.ledger.left), (1, 0, 1));
+}
+
+#[test]
 fn late_wake_ups_make_the_load_tester_the_limit() {
     let mut cores = Cores::new(1);
     let begin = cores.begin;

@@ -60,8 +60,8 @@ named! {
     /// Rates.
     RateOf {
         Mean = "throughput", "bits received per second, over the run";
-        Min = "throughput_min", "in the slowest whole step but the first";
-        Max = "throughput_max", "in the fastest whole step but the first";
+        Min = "throughput_min", "in the slowest step in which nearly all viewers were there";
+        Max = "throughput_max", "in the fastest of them";
     }
 }
 
@@ -193,7 +193,7 @@ impl Metric {
                 CountOf::Compared => report.bytes.compared,
                 CountOf::Viewers => report.viewers.most_watching,
                 CountOf::Started => report.viewers.started,
-                CountOf::GaveUp => report.viewers.at_end.gave_up,
+                CountOf::GaveUp => report.viewers.gave_up,
                 CountOf::Switches => {
                     report.notices.get(&crate::measure::Notice::Switched).copied().unwrap_or_default()
                 }

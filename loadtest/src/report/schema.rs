@@ -5,7 +5,7 @@
 use super::plain::plain;
 use super::{About, Check, Condition};
 use crate::measure::{
-    CoreUse, Differing, ErrorClass, FaultKind, Figures, Kind, Ledger, Notice, OwnLimit, Phase, Series,
+    CoreUse, Differing, ErrorClass, FaultKind, Figures, Kind, Ledger, Notice, OwnLimit, Phase, Point, Series,
     Spread, ViewerState, Viewers,
 };
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,8 @@ pub struct ViewersTold {
     pub started: u64,
     /// Viewers that left before the end.
     pub left: u64,
+    /// Viewers that found no way to play on.
+    pub gave_up: u64,
     /// Most that watched at once, at the end of a second.
     pub most_watching: u64,
     /// At the end of the run.
@@ -118,9 +120,9 @@ pub struct Throughput {
     pub bytes: u64,
     /// Mean over the run.
     pub bits_per_second: f64,
-    /// The slowest whole step but the first.
+    /// The slowest step in which (nearly) all viewers were there.
     pub bits_per_second_min: Option<f64>,
-    /// The fastest whole step but the first.
+    /// The fastest of them.
     pub bits_per_second_max: Option<f64>,
 }
 
@@ -195,6 +197,7 @@ impl Report {
                 arrived: ledger.arrived,
                 started: ledger.phases[Phase::Total as usize].count(),
                 left: ledger.left,
+                gave_up: ledger.gave_up,
                 most_watching: ledger.most_watching,
                 at_end: ledger.viewers(),
             },
@@ -280,7 +283,7 @@ fn requests(ledger: &Ledger, kind: Kind) -> Option<Requests> {
 
 fn throughput(ledger: &Ledger, seconds: f64) -> Throughput {
     let bytes = ledger.bytes.sum();
-    let rates = || ledger.series.whole().iter().map(|point| point.bits_per_second());
+    let rates = || ledger.series.steady().map(Point::bits_per_second);
     Throughput {
         bytes,
         bits_per_second: if seconds > 0.0 { bytes as f64 * 8.0 / seconds } else { 0.0 },

@@ -6,7 +6,7 @@ use crate::measure::{Figures, Phase};
 use std::fmt::Write;
 
 /// Columns of names.
-const NAMES: usize = 30;
+const NAMES: usize = 34;
 
 impl Report {
     /// For a terminal, or a log.
@@ -30,11 +30,12 @@ impl Report {
             out,
             "viewers",
             format!(
-                "{} came, {} played, {} at once at most, {} left before the end",
+                "{} came, {} played, {} at once at most; {} left before the end, {} gave up",
                 number(viewers.arrived),
                 number(viewers.started),
                 number(viewers.most_watching),
-                number(viewers.left)
+                number(viewers.left),
+                number(viewers.gave_up)
             ),
         )?;
         row(
@@ -97,7 +98,7 @@ impl Report {
         let throughput = &self.throughput;
         let mut said = format!("{} in {}", rate(throughput.bits_per_second), size(throughput.bytes));
         if let (Some(least), Some(most)) = (throughput.bits_per_second_min, throughput.bits_per_second_max) {
-            let _ = write!(said, ", {} to {} in a second", rate(least), rate(most));
+            let _ = write!(said, "; {} to {} in a second with all viewers", rate(least), rate(most));
         }
         said
     }

@@ -120,9 +120,9 @@ impl Report {
                 self.faults.total > 0,
             ),
             (
-                "differing segments",
+                "bytes differing",
                 number(self.bytes.differing),
-                format!("{} compared between edges", number(self.bytes.compared)),
+                format!("{} segments compared between edges", number(self.bytes.compared)),
                 self.bytes.differing > 0,
             ),
         ]

@@ -2,21 +2,24 @@
 //!
 //! Each is a figure with a title, a sentence that says what is to be seen, a legend, and the same figures as a table.
 
-use super::super::plain::Markup;
+use super::super::plain::{Markup, number};
 use super::moment;
 use std::fmt::Write;
 
 /// Units of the picture's own space; a unit is a little less than a pixel on a phone, a little more elsewhere.
 const WIDTH: f64 = 380.0;
-const HEIGHT: f64 = 210.0;
+const HEIGHT: f64 = 216.0;
 const LEFT: f64 = 54.0;
 const RIGHT: f64 = 10.0;
-const TOP: f64 = 10.0;
+const TOP: f64 = 20.0;
 const BOTTOM: f64 = 24.0;
 
 /// Steps drawn at most, and those that say their values when pointed at.
 pub(super) const COLUMNS: usize = 180;
 const HOVERS: usize = 60;
+
+/// Nines of a share that are told apart: 99.999 %.
+const NINES: f64 = 5.0;
 
 /// Rows of a table beside a plot.
 const ROWS: usize = 12;
@@ -46,9 +49,20 @@ pub(super) struct Trace {
 /// How the values of a plot are said, on its axis and elsewhere.
 #[derive(Clone, Copy)]
 pub(super) struct Unit {
+    /// A value, with its unit.
     pub(super) say: fn(f64) -> String,
+    /// For an axis that goes up to so much: what is one of its units, and what that is called.
+    pub(super) axis: fn(f64) -> (f64, &'static str),
     /// Nothing between two whole numbers.
     pub(super) is_whole: bool,
+}
+
+/// A number on an axis: round there, so without zeros that say nothing.
+fn mark(value: f64) -> String {
+    match value {
+        value if value >= 1000.0 => number(value.round() as u64),
+        value => format!("{}", (value * 1e4).round() / 1e4),
+    }
 }
 
 /// Something over time.
@@ -212,14 +226,16 @@ impl OverTime<'_> {
     }
 
     fn axes(&self, page: &mut Markup, most: f64) -> f64 {
-        let each = step(if most > 0.0 { most } else { 1.0 }, 4.0, self.unit);
+        let (one, name) = (self.unit.axis)(most);
+        let each = step(if most > 0.0 { most / one } else { 1.0 }, 4.0, self.unit) * one;
         let top = (most / each).ceil().max(1.0) * each;
-        for mark in 0..=(top / each).round() as u32 {
-            let value = f64::from(mark) * each;
+        for place in 0..=(top / each).round() as u32 {
+            let value = f64::from(place) * each;
             let y = HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM);
-            line(page, if mark == 0 { "axis" } else { "grid" }, [LEFT, y, WIDTH - RIGHT, y]);
-            label(page, "end", "", LEFT - 5.0, y + 3.5, &(self.unit.say)(value));
+            line(page, if place == 0 { "axis" } else { "grid" }, [LEFT, y, WIDTH - RIGHT, y]);
+            label(page, "end", "", LEFT - 5.0, y + 3.5, &mark(value / one));
         }
+        label(page, "end", "", LEFT - 5.0, TOP - 10.0, name);
         let (first, last) = (self.times[0], self.times[self.times.len() - 1]);
         let each = time_step(last - first);
         let mut seconds = (first / each).ceil() * each;
@@ -332,6 +348,8 @@ pub(super) struct Curves {
     pub(super) title: &'static str,
     pub(super) says: String,
     pub(super) curves: Vec<Curve>,
+    /// A mark of the axis.
+    pub(super) decade: fn(f64) -> String,
     pub(super) say: fn(f64) -> String,
 }
 
@@ -349,7 +367,7 @@ impl Curves {
         // Decades, at least one of them.
         let bottom = (least.max(1) as f64).log10().floor();
         let top = (most.max(1) as f64).log10().ceil().max(bottom + 1.0);
-        let nines = points().map(|point| nines(point.0)).fold(2.0, f64::max).ceil();
+        let nines = points().map(|point| nines(point.0)).fold(2.0, f64::max).ceil().min(NINES);
         let x = |share: f64| LEFT + self::nines(share).min(nines) / nines * (WIDTH - LEFT - RIGHT);
         let y = |us: u64| {
             HEIGHT - BOTTOM - ((us.max(1) as f64).log10() - bottom) / (top - bottom) * (HEIGHT - TOP - BOTTOM)
@@ -365,14 +383,14 @@ impl Curves {
                 if f64::from(power) == bottom { "axis" } else { "grid" },
                 [LEFT, y(value), WIDTH - RIGHT, y(value)],
             );
-            label(page, "end", "", LEFT - 5.0, y(value) + 3.5, &(self.say)(value as f64));
+            label(page, "end", "", LEFT - 5.0, y(value) + 3.5, &(self.decade)(value as f64));
         }
         for mark in 0..=nines as i32 {
             let share = 1.0 - 10f64.powi(-mark);
             let text = match mark {
                 0 => "0 %".into(),
                 1 => "90 %".into(),
-                mark => format!("{:.*} %", (mark - 2) as usize, share * 100.0),
+                mark => format!("{:.*}", (mark - 2) as usize, share * 100.0),
             };
             line(page, "grid", [x(share), TOP, x(share), HEIGHT - BOTTOM]);
             let anchor = if f64::from(mark) >= nines { "end" } else { "middle" };
@@ -424,6 +442,7 @@ impl Bars<'_> {
         const ROW: f64 = 24.0;
         const NAMES: f64 = 128.0;
         const VALUES: f64 = 62.0;
+        const TOP: f64 = 8.0;
         let height = TOP + self.rows.len() as f64 * ROW + 4.0;
         begin(page, self.id, self.title, &self.says, &[]);
         open(page, self.id, self.title, &self.says, height);
@@ -473,8 +492,8 @@ impl Bars<'_> {
 mod tests {
     use super::*;
 
-    const WHOLE: Unit = Unit { say: |value| format!("{value}"), is_whole: true };
-    const ANY: Unit = Unit { say: |value| format!("{value}"), is_whole: false };
+    const WHOLE: Unit = Unit { say: |value| format!("{value}"), axis: |_| (1.0, ""), is_whole: true };
+    const ANY: Unit = Unit { is_whole: false, ..WHOLE };
 
     #[test]
     fn marks_are_round_numbers() {
@@ -482,6 +501,11 @@ mod tests {
         assert_eq!(step(7.9, 4.0, ANY), 2.0);
         assert_eq!(step(0.3, 4.0, WHOLE), 1.0);
         assert_eq!((time_step(60.0), time_step(600.0), time_step(86_400.0)), (10.0, 120.0, 14_400.0));
+    }
+
+    #[test]
+    fn an_axis_says_no_zeros_that_say_nothing() {
+        assert_eq!([0.0, 0.5, 0.25, 20.0, 6000.0].map(mark), ["0", "0.5", "0.25", "20", "6,000"]);
     }
 
     #[test]

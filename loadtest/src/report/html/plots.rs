@@ -5,15 +5,32 @@ use super::super::plain::{Markup, number, percent, rate, span};
 use super::plot::{Bars, COLUMNS, Curves, Drawn, OverTime, Trace, Unit, nothing};
 use crate::measure::{Kind, Phase, Point};
 
-const COUNT: Unit = Unit { say: |value| number(value.round() as u64), is_whole: true };
-const SPAN: Unit = Unit { say: |value| axis_span(value), is_whole: false };
-const RATE: Unit = Unit { say: rate, is_whole: false };
-const SHARE: Unit = Unit { say: |value| percent(value), is_whole: false };
+const COUNT: Unit = Unit { say: |value| number(value.round() as u64), axis: |_| (1.0, ""), is_whole: true };
+const SPAN: Unit = Unit {
+    say: |us| span(us.round() as u64),
+    axis: |most| match most {
+        most if most >= 1e6 => (1e6, "s"),
+        most if most >= 1e3 => (1e3, "ms"),
+        _ => (1.0, "µs"),
+    },
+    is_whole: false,
+};
+const RATE: Unit = Unit {
+    say: rate,
+    axis: |most| match most {
+        most if most >= 1e9 => (1e9, "Gbit/s"),
+        most if most >= 1e6 => (1e6, "Mbit/s"),
+        most if most >= 1e3 => (1e3, "kbit/s"),
+        _ => (1.0, "bit/s"),
+    },
+    is_whole: false,
+};
+const SHARE: Unit = Unit { say: percent, axis: |_| (0.01, "%"), is_whole: false };
 
-/// A span on an axis: round there, so without zeros that say nothing.
-fn axis_span(span_us: f64) -> String {
-    let said = span(span_us.round() as u64);
-    if span_us == 0.0 { "0".into() } else { said.replacen(".00 ", " ", 1).replacen(".0 ", " ", 1) }
+/// A power of ten of microseconds.
+fn decade(us: f64) -> String {
+    let (one, name) = (SPAN.axis)(us);
+    format!("{} {name}", us / one)
 }
 
 /// A run in at most [`COLUMNS`] steps.
@@ -79,7 +96,7 @@ fn viewers(report: &Report, steps: &Steps<'_>, page: &mut Markup) {
         trace("starting", "c5", |point| point.viewers.starting),
         trace("stalled", "cbad", |point| point.viewers.stalled),
     ];
-    if viewers.at_end.gave_up > 0 {
+    if viewers.gave_up > 0 {
         traces.push(trace("gave up", "c2", |point| point.viewers.gave_up));
     }
     OverTime {
@@ -205,7 +222,7 @@ fn first_byte(report: &Report, page: &mut Markup) {
         ),
         None => "From when it was due to the first byte of its answer.".into(),
     };
-    Curves { id: "first-byte", title: "Time to first byte", says, curves, say: axis_span }.draw(page);
+    Curves { id: "first-byte", title: "Time to first byte", says, curves, decade, say: SPAN.say }.draw(page);
 }
 
 fn startup(report: &Report, page: &mut Markup) {

@@ -145,8 +145,10 @@ impl Viewer {
         self.startup.media.get_or_insert(at);
         self.take_in(list, hold_back, at);
         self.stay_near(at);
+        // RFC 8216bis, 6.3.4: a target duration after the last load began, half of it if nothing had changed; at
+        // once if the server holds the answer back until there is something.
         if has_advanced {
-            self.read_again(began + self.target(), at);
+            self.read_again(if self.blocks() { at } else { began + self.target() }, at);
         } else {
             self.unchanged(pathway, began, at);
         }
@@ -264,16 +266,14 @@ impl Viewer {
         leaves
     }
 
-    /// When the playlist is due again (RFC 8216bis, 6.3.4): a target duration after the last load began, half of
-    /// it if nothing had changed; at once if the server holds the answer back until there is something.
+    /// The playlist is due again at `due`, or now if that is past; never if it has ended.
     fn read_again(&mut self, due: Instant, at: Instant) {
         self.reload_at = None;
         let Some(following) = &self.following else { return };
         if following.has_ended && !following.is_cut {
             return;
         }
-        let has_advanced = following.advanced_at == at;
-        let due = if has_advanced && self.blocks() { at } else { due };
+
         self.reload_at = Some(due.max(at));
     }
 

@@ -263,3 +263,20 @@ fn text_says_the_figures_and_the_checks() {
     }
     assert!(!text.contains('\u{1b}'));
 }
+
+#[test]
+fn the_page_about_load_testing_names_all_there_is() {
+    use crate::measure::{ErrorClass, FaultKind, Notice, Phase};
+    let page = include_str!("../../../docs/LOADTEST.md");
+    let names = (Metric::simple().into_iter().map(|(name, _)| name))
+        .chain(Kind::ALL.map(|kind| kind.as_str().into()))
+        .chain(Phase::ALL.map(|phase| phase.as_str().into()))
+        .chain(ErrorClass::ALL.map(|class| class.as_str().into()))
+        .chain(FaultKind::ALL.map(|kind| kind.as_str().into()))
+        .chain(Notice::ALL.map(|kind| kind.as_str().into()));
+    for name in names {
+        let is_there = page.contains(&format!("`{name}`")) || page.contains(&format!("`_{name}`"));
+        assert!(is_there, "`{name}` is not in docs/LOADTEST.md");
+    }
+    assert!(page.contains(&format!("`\"schema\": {SCHEMA}`")));
+}

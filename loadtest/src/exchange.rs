@@ -19,6 +19,8 @@ pub(crate) const PLAYLIST_BYTES_MAX: usize = hls::MOST_BYTES;
 const HEAD_READ_BYTES: usize = 1024;
 /// How often somebody who waits for a name looks whether it is there.
 const NAME_LOOKED_FOR: Duration = Duration::from_millis(2);
+/// How often a viewer hears that more has come.
+const TOLD_EVERY: Duration = Duration::from_millis(500);
 const USER_AGENT: &str = concat!("mascaret-loadtest/", env!("CARGO_PKG_VERSION"));
 
 /// Does what is asked for, and tells the viewer.
@@ -129,6 +131,7 @@ impl Exchange<'_> {
                     let head = Input::Head { ask: self.ask.id, status, location: None };
                     self.core.push(self.key, head);
                 }
+                Ok(Step::More) => self.core.push(self.key, Input::Progress { ask: self.ask.id }),
                 Ok(Step::Done) => break,
                 Err(why) if answering.answer.is_untouched() => return was_closed(why),
                 Err(why) => return Err(why),
@@ -245,7 +248,8 @@ struct Answering {
     answer: Answer,
     body: Body,
     first_byte: Option<Instant>,
-    is_head_told: bool,
+    /// When the viewer heard of this answer last; nothing until it has heard of the head.
+    told_at: Option<Instant>,
 }
 
 /// What is to be done before more can come of an answer.
@@ -256,6 +260,8 @@ enum Step {
     Later(Instant),
     /// Look at the head, which is there now.
     Head(u16),
+    /// Say that more has come.
+    More,
     /// Nothing: it is whole.
     Done,
 }
@@ -272,7 +278,7 @@ impl Answering {
             }
             AskKind::Segment { .. } | AskKind::Init { .. } => Body::Unread,
         };
-        Self { answer: Answer::default(), body, first_byte: None, is_head_told: false }
+        Self { answer: Answer::default(), body, first_byte: None, told_at: None }
     }
 
     /// Takes what is there.
@@ -280,10 +286,11 @@ impl Answering {
         let core = exchange.core;
         let mut scratch = core.scratch.borrow_mut();
         loop {
-            if !self.is_head_told
+            let now = Instant::now();
+            if self.told_at.is_none()
                 && let Some(head) = self.answer.head()
             {
-                self.is_head_told = true;
+                self.told_at = Some(now);
                 return Ok(Step::Head(head.status));
             }
             if self.answer.is_done() {
@@ -296,7 +303,7 @@ impl Answering {
                 (true, ahead) => ahead,
                 (false, _) => scratch.len() as u64,
             };
-            let allowed = match core.allowance(exchange.key, wanted, Instant::now()) {
+            let allowed = match core.allowance(exchange.key, wanted, now) {
                 Ok(allowed) => allowed,
                 Err(at) => return Ok(Step::Later(at)),
             };
@@ -312,13 +319,19 @@ impl Answering {
                 Read::End if self.answer.is_untouched() => return Err(Failure::Closed),
                 Read::End => return Err(Failure::Truncated),
                 Read::Bytes(bytes) => {
-                    self.first_byte.get_or_insert_with(Instant::now);
+                    self.first_byte.get_or_insert(now);
                     core.spend(exchange.key, bytes as u64);
                     core.tally.borrow_mut().received(exchange.kind, bytes as u64);
                     if is_unread && ahead > 0 {
                         self.answer.discarded(bytes as u64);
                     } else {
                         self.take(&scratch[..bytes])?;
+                    }
+                    if !self.answer.is_done()
+                        && self.told_at.is_some_and(|at| now.duration_since(at) >= TOLD_EVERY)
+                    {
+                        self.told_at = Some(now);
+                        return Ok(Step::More);
                     }
                 }
             }

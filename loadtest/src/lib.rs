@@ -19,5 +19,5 @@ pub use arrival::Arrival;
 pub use client::{Trust, TrustError};
 pub use origin::Refusal;
 pub use plan::Plan;
-pub use run::{Ran, RunError, run};
+pub use run::{Run, RunError, Stopper};
 pub use viewer;

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 const HOLDS: Duration = Duration::from_millis(50);
 /// The least a bucket holds, so that a slow line is not read byte by byte.
 const HOLDS_BYTES_MIN: f64 = 4096.0;
+/// When to ask again at the soonest: as fine as timers are, and more than what rounding takes away.
+const ASKED_AGAIN: Duration = Duration::from_millis(1);
 /// Bounds of the receive buffer of a limited connection. The kernel takes that much ahead of the viewer.
 const RECEIVE_BUFFER: (f64, f64) = (8_192.0, 4_194_304.0);
 
@@ -34,7 +36,7 @@ impl Downlink {
         let least = (wanted as f64).min(holds(self.bytes_a_second) / 2.0);
         if self.tokens < least {
             let missing = (least - self.tokens) / self.bytes_a_second;
-            return Err(now + Duration::from_secs_f64(missing));
+            return Err(now + Duration::from_secs_f64(missing).max(ASKED_AGAIN));
         }
         Ok(wanted.min(self.tokens as u64))
     }

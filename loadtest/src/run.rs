@@ -5,19 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::ClientConfig;
 use viewer::Options;
 
 use crate::client::TrustError;
 use crate::core::Core;
-use crate::measure::{Ledger, Snapshot, hand_over};
+use crate::measure::{Snapshot, hand_over};
 use crate::origin::{Origins, Refusal};
 use crate::plan::{Block, LASTS_MAX, Plan, VIEWERS_MAX};
 
-/// How often whoever started a run is asked whether it shall end.
-const ASKED_EVERY: Duration = Duration::from_millis(100);
 /// Descriptors a viewer may need at a time: playlist, segment, and the balancer's connection for a while.
 const DESCRIPTORS_OF_A_VIEWER: u64 = 3;
 /// Descriptors for everything else.
@@ -116,60 +114,78 @@ impl Shared {
     }
 }
 
-/// What came of a run.
-#[derive(Debug)]
-pub struct Ran {
-    /// What was counted.
-    pub ledger: Ledger,
-    /// Where viewers were led and did not go.
-    pub refused: Vec<Refusal>,
-    /// How long it was.
-    pub lasted: Duration,
-    /// Whether it was ended before its time.
-    pub was_ended: bool,
+/// A run that goes on.
+pub struct Run {
+    shared: Arc<Shared>,
+    cores: Vec<thread::JoinHandle<Result<(), String>>>,
+    told: Receiver<Box<Snapshot>>,
 }
 
-/// Runs it. `shall_end` is asked now and then whether it shall end before its time, and `look` is shown what is
-/// counted so far, after how long.
-pub fn run(
-    plan: Plan,
-    shall_end: &dyn Fn() -> bool,
-    look: &mut dyn FnMut(&Ledger, Duration),
-) -> Result<Ran, RunError> {
-    let shared = Arc::new(Shared::new(plan)?);
-    let mut ledger = Ledger::new(shared.threads as usize);
-    let (teller, told) = hand_over();
-    let cores: Vec<thread::JoinHandle<Result<(), String>>> = (0..shared.threads)
-        .map(|core| {
+/// Ends a run before its time.
+#[derive(Clone)]
+pub struct Stopper(Arc<Shared>);
+
+impl Stopper {
+    /// Everybody leaves now; what was measured is told.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+impl Run {
+    /// Begins.
+    pub fn start(plan: Plan) -> Result<Self, RunError> {
+        let shared = Arc::new(Shared::new(plan)?);
+        let (teller, told) = hand_over();
+        let start = |core| {
             let (own, teller) = (shared.clone(), teller.clone());
-            let run = move || serve(own, core, teller);
-            thread::Builder::new().name(format!("viewers {core}")).spawn(run).map_err(|error| {
+            let serve = move || {
+                // However a thread ends, the others end with it.
+                let _ends = Ends(own.clone());
+                serve(own, core, teller)
+            };
+            thread::Builder::new().name(format!("viewers {core}")).spawn(serve).map_err(|error| {
                 shared.stop();
                 RunError::Core { core, why: error.to_string() }
             })
-        })
-        .collect::<Result<_, _>>()?;
-    drop(teller);
-    let mut was_ended = false;
-    // Ends once every thread has said its last.
-    loop {
-        match told.recv_timeout(ASKED_EVERY) {
-            Ok(snapshot) => ledger.push(&snapshot),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
-        }
-        was_ended |= shall_end();
-        if was_ended || cores.iter().any(thread::JoinHandle::is_finished) {
-            shared.stop();
-        }
-        look(&ledger, shared.begin.elapsed());
+        };
+        let cores = (0..shared.threads).map(start).collect::<Result<_, _>>()?;
+        Ok(Self { shared, cores, told })
     }
-    for (core, thread) in (0..).zip(cores) {
-        let ended = thread.join().unwrap_or_else(|_| Err("panicked".into()));
-        ended.map_err(|why| RunError::Core { core, why })?;
+
+    /// What its cores say, until the last of them has ended.
+    pub fn told(&self) -> &Receiver<Box<Snapshot>> {
+        &self.told
     }
-    ledger.end();
-    Ok(Ran { ledger, refused: shared.origins.refused(), lasted: shared.begin.elapsed(), was_ended })
+
+    /// How many threads it has.
+    pub fn threads(&self) -> usize {
+        self.cores.len()
+    }
+
+    /// For whoever may end it before its time.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.shared.clone())
+    }
+
+    /// Waits for its end: how long it was, and where viewers were led and did not go.
+    pub fn end(self) -> Result<(Duration, Vec<Refusal>), RunError> {
+        // What nobody has listened to is thrown away, and nobody waits for that.
+        drop(self.told);
+        for (core, thread) in (0..).zip(self.cores) {
+            let ended = thread.join().unwrap_or_else(|_| Err("panicked".into()));
+            ended.map_err(|why| RunError::Core { core, why })?;
+        }
+        Ok((self.shared.begin.elapsed(), self.shared.origins.refused()))
+    }
+}
+
+struct Ends(Arc<Shared>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 /// One thread.

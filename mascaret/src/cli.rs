@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use loadtest::plan::{self, From, VIEWERS_MAX};
+use loadtest::report::Condition;
+use loadtest::viewer::{RungChoice, Url};
 
 /// Highly available live streaming: publish once by RTMP, watch on every edge.
 #[derive(Debug, Parser)]
@@ -18,6 +21,7 @@ Examples:
   mascaret edge --settings edge.toml    one edge
   mascaret check all.toml               is everything in this file right, and what holds?
   mascaret lint http://127.0.0.31:8080/live/tide/index.m3u8
+  mascaret loadtest http://127.0.0.31:8080/live/tide/index.m3u8 --viewers 1000
 
 Exit status: 0 done, 1 failed, 2 wrong usage."
 )]
@@ -69,7 +73,7 @@ Examples:
   mascaret demo --no-sources          publish yourself, by OBS or ffmpeg
   mascaret demo --width 1280 --height 720 --rungs '480p 1M,240p 300k'
 
-Keys while it runs: k kill an edge, r revive it, d drain one, q quit.")]
+Keys while it runs: k kill an edge, r revive it, d drain one, l add 100 simulated viewers, q quit.")]
     Demo(Demo),
     /// Ask running nodes how they are.
     #[command(after_help = "\
@@ -85,6 +89,20 @@ Examples:
   mascaret check edge.toml --role edge
   mascaret check all.toml --json")]
     Check(Check),
+    /// Watch with thousands of simulated viewers, and say what they saw.
+    #[command(after_help = "\
+Examples:
+  mascaret loadtest http://127.0.0.31:8080/live/tide/index.m3u8 --viewers 1000
+  mascaret loadtest URL --viewers 5000 --ramp 30s --for 10m --fail-if 'stall_ratio > 0.1%'
+  mascaret loadtest URL --flash --rung lowest --html flash.html --json flash.json
+  mascaret loadtest URL --viewers 200 --churn 30s --downlink 20M --hash
+  mascaret loadtest https://127.0.0.21:8443/live/tide/index.m3u8 --ca certs/ca.pem
+
+Only this machine's loopback is asked, wherever redirects and playlists lead; --i-own-this-host allows the
+URL's host, --i-own-this-host=HOST another one. docs/LOADTEST.md says what is measured and how.
+
+Exit status 1 if a condition is met, or nothing was played; 2 if nothing was begun.")]
+    Loadtest(Box<Loadtest>),
     /// Check a server's playlists and segments against the HLS specification.
     #[command(after_help = "\
 Examples:
@@ -227,6 +245,86 @@ pub(crate) struct Lint {
     pub(crate) ca: Option<PathBuf>,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct Loadtest {
+    /// What every viewer opens: a multivariant or a media playlist.
+    #[arg(value_name = "URL", value_parser = Url::parse)]
+    pub(crate) url: Url,
+    /// How many viewers there are at a time.
+    #[arg(long, short = 'n', default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(VIEWERS_MAX)))]
+    pub(crate) viewers: u32,
+    /// When it ends by itself.
+    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(crate) lasts: Duration,
+    /// They arrive evenly over this time [default: 10s].
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with_all = ["rate", "flash"])]
+    pub(crate) ramp: Option<Duration>,
+    /// They arrive at this rate, such as 50/s.
+    #[arg(long, value_name = "N/s", value_parser = plan::rate, conflicts_with = "flash")]
+    pub(crate) rate: Option<f64>,
+    /// They arrive all at once.
+    #[arg(long)]
+    pub(crate) flash: bool,
+    /// One stays this long on average, then another one takes its place.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) churn: Option<Duration>,
+    /// Threads [default: one for 5000 viewers, at most one for each core].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// What a viewer's line carries in bits a second, such as 20M [default: no limit].
+    #[arg(long, value_name = "RATE", value_parser = plan::bits_a_second)]
+    pub(crate) downlink: Option<u64>,
+    /// The rung that is watched: lowest, highest, abr (by throughput), or its place in the playlist, from 0.
+    #[arg(long, value_name = "RUNG", default_value = "abr", value_parser = plan::rung)]
+    pub(crate) rung: RungChoice,
+    /// Reload playlists by blocking even where it is not offered [default: where it is offered].
+    #[arg(long, conflicts_with = "polling")]
+    pub(crate) blocking: bool,
+    /// Reload playlists by polling only.
+    #[arg(long)]
+    pub(crate) polling: bool,
+    /// Ask a second pathway when the first is slow, as our page does.
+    #[arg(long)]
+    pub(crate) hedge: bool,
+    /// Hash the bodies of segments, of all or of every Nth, and compare what different origins send.
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) hash: Option<u64>,
+    /// Take playlists compressed.
+    #[arg(long)]
+    pub(crate) gzip: bool,
+    /// Viewers' own addresses: a block such as 127.1.0.0/16, or own [default: that block for a server on 127.x].
+    #[arg(long, value_name = "BLOCK")]
+    pub(crate) from: Option<From>,
+    /// A CA to trust beside those of this machine.
+    #[arg(long, value_name = "FILE", conflicts_with = "tls_insecure")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Take every certificate.
+    #[arg(long)]
+    pub(crate) tls_insecure: bool,
+    /// The URL's host (or HOST) is yours, and may be asked although it is not this machine's loopback.
+    #[arg(long = "i-own-this-host", value_name = "HOST", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) ours: Vec<String>,
+    /// A condition under which the run has failed, such as 'stall_ratio > 0.1%'; may be given again.
+    #[arg(long, value_name = "CONDITION", value_parser = Condition::parse)]
+    pub(crate) fail_if: Vec<Condition>,
+    /// The report as JSON; - for stdout.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// The checks as JUnit XML; - for stdout.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// The report as one HTML file with plots; - for stdout.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// All the randomness there is.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Nothing on the terminal but what went wrong.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum CertsCommand {
     /// Make a development CA (if there is none) and new leaves for nodes and viewers.
@@ -297,6 +395,31 @@ mod tests {
         assert_eq!(duration("1.5 m"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert!(duration("0s").is_err() && duration("soon").is_err() && duration("5 d").is_err());
+    }
+
+    #[test]
+    fn a_load_test_has_one_way_to_arrive_and_names_hosts_with_an_equals_sign() {
+        let parse = |args: &[&str]| {
+            let parsed =
+                Cli::try_parse_from(["mascaret", "loadtest", "http://127.0.0.1/x.m3u8"].iter().chain(args));
+            parsed.map(|parsed| match parsed.command {
+                Command::Loadtest(loadtest) => loadtest,
+                _ => panic!("a load test"),
+            })
+        };
+        let all = parse(&["--i-own-this-host", "--i-own-this-host=e1", "--hash", "--rate", "50/s"]).unwrap();
+        assert_eq!((all.ours, all.hash, all.rate), (vec![String::new(), "e1".into()], Some(1), Some(50.0)));
+        assert_eq!(parse(&["--hash=10"]).unwrap().hash, Some(10));
+        for wrong in [
+            &["--flash", "--ramp", "5s"][..],
+            &["--rate", "5/s", "--flash"],
+            &["--fail-if", "luck < 3"],
+            &["--viewers", "0"],
+            &["--downlink", "fast"],
+            &["--ca", "x", "--tls-insecure"],
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The one program: every role, and the commands around them.
 //!
 //! Lives here: what a person types, and the commands that look at running nodes from outside. Does not live
-//! here: what a role does (`edge`, `ingest`, `lb`, `source`), nor how settings are read (`node::settings`).
+//! here: what a role does (`edge`, `ingest`, `lb`, `source`, `loadtest`), nor how settings are read (`node::settings`).
 //!
 //! Exit status: 0 done, 1 failed, 2 wrong usage.
 
@@ -12,6 +12,7 @@ mod demo;
 mod fetch;
 mod keys;
 mod lint;
+mod loadtest;
 mod roles;
 mod status;
 mod sys;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         cli::Command::Status(status) => status::run(&status),
         cli::Command::Check(check) => check::run(&check),
         cli::Command::Lint(lint) => lint::run(&lint),
+        cli::Command::Loadtest(loadtest) => loadtest::run(&loadtest),
         cli::Command::Certs(cli::CertsCommand::Init(init)) => certs::init(&init),
     }
 }

@@ -82,6 +82,9 @@ impl<'a> Screen<'a> {
             }
         }
         ledger.end();
+        if self.manner == Manner::Lines {
+            self.show(ledger);
+        }
         self.wipe();
     }
 
@@ -201,7 +204,7 @@ fn picture(ledger: &Ledger, about: &About, elapsed: Duration) -> Vec<Vec<Piece>>
     vec![
         vec![text(time), (Some(Color::DarkGrey), target)],
         who,
-        vec![label("latency"), text(format!("behind live {live}; first byte of segments {first}"))],
+        vec![label("latency"), text(format!("behind live {live}; TTFB {first}"))],
         vec![
             label("network"),
             text(format!(

@@ -1,8 +1,9 @@
-//! What the keys do: an edge is killed, drained, taken back.
+//! What the keys do: an edge is killed, drained, taken back; viewers come.
 
 use serde_json::json;
 
 use super::Demo;
+use super::crowd::{CROWDS_MAX, Crowd, VIEWERS};
 
 impl Demo {
     pub(super) fn kill_an_edge(&mut self) {
@@ -66,5 +67,26 @@ impl Demo {
             Err(error) => self.say(&error),
         }
         self.watch_whom();
+    }
+
+    pub(super) fn add_viewers(&mut self) {
+        if self.crowds.len() >= CROWDS_MAX {
+            return self.say(&format!("{} simulated viewers are all there are", CROWDS_MAX as u64 * VIEWERS));
+        }
+        // What is on the air, one after the other; in alphabetical order, as it is told.
+        let broadcasts = self.shared.watched().broadcasts.clone();
+        let broadcast = broadcasts.iter().cycle().nth(self.crowds.len());
+        let lb = self.plan.nodes.iter().find(|node| node.role == "lb").and_then(|lb| lb.http());
+        let (Some(broadcast), Some(lb)) = (broadcast, lb) else {
+            return self.say("nothing is on the air that viewers could watch");
+        };
+        match Crowd::start(lb, broadcast, self.crowds.len()) {
+            Ok(crowd) => {
+                self.crowds.push(crowd);
+                let text = format!("{VIEWERS} simulated viewers of {broadcast} arrive over 5 s");
+                self.teller.event("viewers", &text, json!({ "viewers": VIEWERS, "broadcast": broadcast }));
+            }
+            Err(error) => self.say(&format!("simulated viewers could not be started: {error}")),
+        }
     }
 }

@@ -6,11 +6,12 @@
 //!                 watch: every edge, every rendition, every segment
 //! ```
 //!
-//! Lives here: the order of things. Does not live here: what runs where (`plan`), one process (`child`), what
-//! is seen (`watch`), how it is said (`tell`).
+//! Lives here: the order of things. Does not live here: what runs where (`plan`), one process (`child`),
+//! simulated viewers (`crowd`), what is seen (`watch`), how it is said (`tell`).
 
 mod child;
 mod cluster;
+mod crowd;
 mod hands;
 mod plan;
 mod ports;
@@ -33,6 +34,7 @@ use crate::fetch::Fetcher;
 use crate::{DONE, cli, failed, keys};
 use child::{Process, State};
 use cluster::Cluster;
+use crowd::Crowd;
 use plan::Plan;
 pub(crate) use plan::usual_operators;
 use prepare::{ports_that_are_taken, prepare, usual_directory};
@@ -87,6 +89,7 @@ struct Demo {
     teller: Teller,
     shared: watch::Shared,
     cluster: Cluster,
+    crowds: Vec<Crowd>,
     fetcher: Fetcher,
     stop: Stop,
     begin: Instant,
@@ -101,6 +104,7 @@ impl Demo {
             teller: Teller::new(args.json),
             shared: watch::Shared::default(),
             cluster: Cluster::default(),
+            crowds: Vec::new(),
             fetcher: Fetcher::new(Duration::from_secs(2)),
             stop,
             begin: Instant::now(),
@@ -143,7 +147,7 @@ impl Demo {
                     'k' => self.kill_an_edge(),
                     'r' => self.revive(),
                     'd' => self.drain_an_edge(),
-                    'l' => self.say("simulated viewers are not in this program yet"),
+                    'l' => self.add_viewers(),
                     'q' => return false,
                     _ => {}
                 }
@@ -180,6 +184,11 @@ impl Demo {
             let fields = json!({ "node": name, "how": how, "log": log.display().to_string(), "last": last });
             self.teller.event("ended", &text, fields);
         }
+        let crowds = self.crowds.len();
+        self.crowds.retain_mut(|crowd| !crowd.has_ended());
+        if self.crowds.len() < crowds {
+            self.say("simulated viewers left by themselves");
+        }
         if is_any {
             self.watch_whom();
         }
@@ -210,6 +219,7 @@ impl Demo {
     fn end(&mut self) {
         self.stop.signal();
         self.teller.end();
+        self.crowds.clear();
         self.processes.iter().for_each(Process::terminate);
         let asked = Instant::now();
         while asked.elapsed() < END_MAX {

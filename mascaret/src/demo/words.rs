@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::child::State;
+use super::crowd::{Crowd, Mood};
 use super::{Demo, watch};
 use crate::DONE;
 
@@ -46,7 +47,7 @@ impl Demo {
             servers[0],
             servers[0],
             plan.directory.display(),
-            "keys     k kill an edge · r revive it · d drain one · q quit\n"
+            "keys     k kill an edge · r revive it · d drain one · l add 100 viewers · q quit\n"
         );
         let fields = json!({
             "cores": cores,
@@ -130,10 +131,15 @@ impl Demo {
             format!("{compared} segments compared, {faults} faults"),
             format!("{viewers} viewers, {mbits:.1} Mbit/s"),
         ];
+        let mood = self.crowds.iter().map(Crowd::mood).reduce(Mood::and);
+        parts.extend(mood.map(Mood::told));
         parts.extend(states);
         let fields = json!({
             "edges": edges.len(), "edges_fed": fed, "newest": newest, "segments_compared": compared,
             "faults": faults, "viewers": viewers, "mbits": mbits,
+            "simulated": mood.map(|mood| json!({
+                "fine": mood.fine, "starting": mood.starting, "stalled": mood.stalled, "gave_up": mood.gave_up,
+            })),
         });
         self.teller.status(&parts.join(" · "), fields);
     }

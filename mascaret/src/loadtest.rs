@@ -25,7 +25,7 @@ pub(crate) fn run(args: &cli::Loadtest) -> ExitCode {
         settings: settings(args, &plan),
     };
     let stop = Stop::new();
-    if let Err(error) = stop.on_signals() {
+    if let Err(error) = stop.on_signals(None) {
         return failed(error);
     }
     let run = match Run::start(plan) {

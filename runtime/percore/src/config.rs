@@ -164,10 +164,18 @@ pub struct Limits {
     pub inbound_bytes_per_core: usize,
     /// Bodies handed to [`crate::Turn::send`] that wait on one connection. One more cuts it (`cut_outbound`).
     pub outbound_bodies: usize,
+    /// Memory held for the connections of a core: what is kept of their input, what waits to go out of memory, TLS
+    /// records that wait for a socket, and a flat share for each ([`crate::PLAIN_BYTES`], [`crate::TLS_BYTES`]). At the
+    /// bound those who have held us up the longest are cut until an eighth is free (`cut_memory`); one more connection
+    /// for which not even its share is left is closed at once (`refused_memory`). `held_bytes` says how much it is.
+    pub memory_per_core: u64,
     /// Messages that wait for one core. One more is refused to the teller ([`crate::TellError::Full`]).
     pub messages: usize,
     /// Connections that the kernel finishes and holds until a core accepts them (clamped by `net.core.somaxconn`).
     pub backlog: u32,
+    /// After so much silence the kernel asks whether the peer is still there, and asks three times more, a third of it
+    /// apart: finds peers that vanished without a word (`failed`).
+    pub keepalive: Duration,
 }
 
 impl Default for Limits {
@@ -186,8 +194,10 @@ impl Default for Limits {
             inbound_bytes: 16 * 1024,
             inbound_bytes_per_core: 64 * 1024 * 1024,
             outbound_bodies: 64,
+            memory_per_core: 512 * 1024 * 1024,
             messages: 8_192,
             backlog: 4_096,
+            keepalive: Duration::from_secs(30),
         }
     }
 }

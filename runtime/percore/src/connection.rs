@@ -26,6 +26,9 @@ pub(crate) struct Connection {
     pub(crate) deadline: Tick,
     /// For when the wheel has an entry that counts.
     pub(crate) scheduled: Tick,
+    /// Bytes of memory this connection is charged with (`engine/held.rs`), and since when it is more than its share.
+    pub(crate) held: u32,
+    pub(crate) held_since: Tick,
     pub(crate) ending: Option<Ending>,
     /// In the list of those to be settled.
     pub(crate) is_dirty: bool,
@@ -53,6 +56,8 @@ impl Connection {
             outbound: Outbound::default(),
             deadline: Tick::NEVER,
             scheduled: Tick::NEVER,
+            held: 0,
+            held_since: Tick::NEVER,
             ending: None,
             is_dirty: false,
             is_sending: false,
@@ -121,6 +126,13 @@ impl Outbound {
         } else {
             self.others.get_or_insert_default().push_back(body);
         }
+    }
+
+    /// Bytes of memory that wait; an inode is not memory of ours.
+    pub(crate) fn memory(&self) -> usize {
+        let others = self.others.iter().flat_map(|it| it.iter());
+        let all = self.first.iter().chain(others);
+        all.map(|it| if let Body::Bytes(bytes) = it { bytes.len() } else { 0 }).sum()
     }
 
     pub(crate) fn first(&self) -> Option<&Body> {

@@ -50,6 +50,11 @@ macro_rules! counters {
             pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)*].into_iter()
             }
+
+            /// Whether the count of this name says how much there is now, and not how often something happened.
+            pub fn is_gauge(name: &str) -> bool {
+                matches!(name, "open" | "held_bytes")
+            }
         }
 
         impl std::ops::AddAssign for CoreCounts {
@@ -67,6 +72,8 @@ counters! {
     refused_full,
     /// Connections closed because their address has as many as it may.
     refused_address,
+    /// Connections closed because the core's memory for them was full.
+    refused_memory,
     /// Times accept failed (out of descriptors or memory).
     accept_failed,
     /// Connections cut because their TLS handshake took too long.
@@ -85,6 +92,10 @@ counters! {
     cut_inbound,
     /// Connections cut because too many bodies waited on them.
     cut_outbound,
+    /// Connections cut because the core's memory for them was full and they had held us up the longest.
+    cut_memory,
+    /// Bytes of memory held for connections now.
+    held_bytes,
     /// Connections cut because a drain had reached its bound.
     cut_draining,
     /// Connections that the peer reset, or that failed below us.

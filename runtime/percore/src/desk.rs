@@ -39,6 +39,8 @@ pub(crate) struct Desk<S: Service> {
     pub(crate) now: Instant,
     pub(crate) tick: Tick,
     kept_bytes: usize,
+    /// What all connections are charged with (`engine/held.rs`).
+    pub(crate) held_bytes: u64,
     plaintext: Vec<u8>,
     is_draining: bool,
 }
@@ -63,6 +65,7 @@ impl<S: Service> Desk<S> {
             now,
             tick: Tick(0),
             kept_bytes: 0,
+            held_bytes: 0,
             plaintext: Vec::new(),
             is_draining: false,
         }
@@ -90,6 +93,7 @@ impl<S: Service> Desk<S> {
             None => (Phase::Idle, self.limits.idle),
         };
         let id = self.connections.insert(connection);
+        self.charge(id);
         self.states.resize_with(self.states.len().max(id.index() + 1), S::State::default);
         self.counters.accepted.one();
         self.counters.open.set(self.connections.len() as u64);
@@ -102,6 +106,8 @@ impl<S: Service> Desk<S> {
         let Some(connection) = self.connections.remove(id) else { return false };
         self.everyone.leave(connection.peer.ip());
         self.kept_bytes -= connection.kept.len();
+        self.held_bytes -= u64::from(connection.held);
+        self.counters.held_bytes.set(self.held_bytes);
         self.counters.open.set(self.connections.len() as u64);
         let state = std::mem::take(&mut self.states[id.index()]);
         let (service, _, mut turn) = self.parts();
@@ -238,6 +244,7 @@ impl<S: Service> Desk<S> {
         if is_full || connection.is_paused {
             self.connections.mark(id);
         }
+        self.charge(id);
         if has_consumed && matches!(phase, Phase::Idle | Phase::Head) {
             self.enter(id, Phase::Answering, self.limits.answer);
         } else if is_partial && phase == Phase::Idle {

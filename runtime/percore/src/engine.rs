@@ -25,7 +25,10 @@ use crate::start::{Order, Seat};
 use crate::sys::tcp_info;
 use crate::wheel::Tick;
 
+mod held;
 mod overdue;
+
+pub use held::{PLAIN_BYTES, TLS_BYTES};
 
 /// Inbound bytes that one connection may have kept beyond [`crate::Limits::inbound_bytes`]: what the kernel had
 /// already handed over when we stopped reading (a ring completes 32 receives of 2 KB at once, and may have a second and
@@ -154,6 +157,10 @@ impl<S: Service, D: Driver> Engine<S, D> {
             desk.counters.refused_full.one();
             return close(socket, Farewell::Reset);
         }
+        if desk.held_bytes + held::share(desk.is_tls(listener)) > desk.limits.memory_per_core {
+            desk.counters.refused_memory.one();
+            return close(socket, Farewell::Reset);
+        }
         if !desk.everyone.admit(peer.ip()) {
             desk.counters.refused_address.one();
             return close(socket, Farewell::Reset);
@@ -197,11 +204,14 @@ impl<S: Service, D: Driver> Engine<S, D> {
         }
     }
 
-    /// Does what was ordered, and what follows from it, until nothing follows any more.
+    /// Does what was ordered, and what follows from it, until nothing follows any more; memory is looked at after each,
+    /// since one turn may wake ten thousand.
     fn settle(&mut self) {
         while let Some(id) = self.desk.connections.next_dirty() {
             self.settle_one(id);
+            self.shed();
         }
+        self.shed();
     }
 
     fn settle_one(&mut self, id: ConnectionId) {
@@ -229,6 +239,9 @@ impl<S: Service, D: Driver> Engine<S, D> {
 
     /// Nothing waits to go out.
     fn has_flushed(&mut self, id: ConnectionId) {
+        if self.desk.connections.find(id).is_some_and(|it| it.held_since != Tick::NEVER) {
+            self.desk.charge(id);
+        }
         let Some(connection) = self.desk.connections.find_mut(id) else { return };
         if connection.owes_sent {
             self.desk.all_sent(id);
@@ -270,9 +283,11 @@ impl<S: Service, D: Driver> Engine<S, D> {
     fn block(&mut self, id: ConnectionId) {
         let Some(connection) = self.desk.connections.find_mut(id) else { return };
         connection.is_blocked = true;
+        let phase = connection.phase;
         self.driver.await_writable(id);
         self.desk.counters.blocked.one();
-        if matches!(connection.phase, Phase::Idle | Phase::Head | Phase::Answering) {
+        self.desk.charge(id);
+        if matches!(phase, Phase::Idle | Phase::Head | Phase::Answering) {
             let acked = self.driver.socket(id).and_then(tcp_info::bytes_acked).unwrap_or(0);
             let window = self.desk.limits.drain_window;
             self.desk.enter(id, Phase::Writing { since: self.desk.tick, acked }, window);

@@ -33,7 +33,7 @@ mod wheel;
 
 pub use config::{Config, DataPath, Driver, Limits, Listen};
 pub use counters::{CoreCounts, DriverReport, Snapshot};
-pub use engine::INBOUND_OVERSHOOT;
+pub use engine::{INBOUND_OVERSHOOT, PLAIN_BYTES, TLS_BYTES};
 pub use inode::{HEAD_END, Inode};
 pub use rustls;
 pub use service::{Body, ConnectionId, CoreIndex, Service, Turn};

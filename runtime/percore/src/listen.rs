@@ -10,14 +10,13 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-use crate::config::{Config, Listen};
+use crate::config::{Config, Limits, Listen};
 use crate::start::StartError;
 
 /// Unsent bytes in a socket above which it does not take more: bounds how stale queued video can be, for 2 % of CPU.
 const NOTSENT_LOWAT: u32 = 256 * 1024;
-/// After this much silence the kernel asks whether the peer is still there: finds half-open waiters.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+/// How often the kernel asks a silent peer before it gives it up.
+const KEEPALIVE_ASKS: u32 = 3;
 
 /// For each core, its listening sockets in the order of the configuration; and the addresses.
 pub(crate) fn all(config: &Config, cores: usize) -> Result<(Vec<SocketAddr>, Vec<Vec<OwnedFd>>), StartError> {
@@ -30,7 +29,7 @@ pub(crate) fn all(config: &Config, cores: usize) -> Result<(Vec<SocketAddr>, Vec
         }
         let mut address = listen.address;
         for core in &mut sockets {
-            let socket = bind(address, config.limits.backlog).map_err(refused)?;
+            let socket = bind(address, &config.limits).map_err(refused)?;
             let bound = socket.local_addr().map_err(refused)?;
             address = bound.as_socket().unwrap_or(address);
             core.push(socket.into());
@@ -53,7 +52,7 @@ fn assert_free(listen: &Listen) -> io::Result<()> {
     socket.bind(&listen.address.into())
 }
 
-fn bind(address: SocketAddr, backlog: u32) -> io::Result<Socket> {
+fn bind(address: SocketAddr, limits: &Limits) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
@@ -63,10 +62,12 @@ fn bind(address: SocketAddr, backlog: u32) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
-    socket.set_tcp_keepalive(&keepalive.with_retries(3))?;
+    // The kernel counts these in whole seconds, and takes no zero.
+    let every = (limits.keepalive / KEEPALIVE_ASKS).max(Duration::from_secs(1));
+    let keepalive = TcpKeepalive::new().with_time(limits.keepalive.max(Duration::from_secs(1)));
+    socket.set_tcp_keepalive(&keepalive.with_interval(every).with_retries(KEEPALIVE_ASKS))?;
     socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    socket.listen(i32::try_from(limits.backlog).unwrap_or(i32::MAX))?;
     Ok(socket)
 }
 

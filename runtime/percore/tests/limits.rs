@@ -244,6 +244,26 @@ fn a_full_inbox_is_said_to_the_teller_and_a_core_that_has_ended_too() {
 }
 
 #[test]
+fn three_thousand_who_idle_are_closed_in_one_go_and_the_core_goes_on() {
+    // More than the ring has places for requests: cancelling theirs must come to an end.
+    on_each_driver(|config| {
+        let limits = Limits { idle: Duration::from_secs(3), ..limits() };
+        let lit = lines(Config { cores: 1, limits, ..config });
+        let mut peers: Vec<_> = (0..3000).map(|_| TcpStream::connect(lit.plain).unwrap()).collect();
+        lit.until("all are in", |it| it.accepted == 3000);
+        let counts = lit.until("all are closed", |it| it.open == 0);
+        assert_eq!(counts.cut_idle, 3000, "{counts:?}");
+        assert_eq!(peers[2999].read(&mut [0]).unwrap(), 0);
+        ask(&mut lit.connect(), "echo on\n", "on\n");
+        // And again by an end of ours.
+        peers = (0..3000).map(|_| TcpStream::connect(lit.plain).unwrap()).collect();
+        lit.until("all are in", |it| it.open >= 3000);
+        lit.stop();
+        assert!(is_closed(&mut peers[0]));
+    });
+}
+
+#[test]
 fn two_thousand_come_and_go_and_those_who_stay_do_not_notice() {
     on_each_driver(|config| {
         let lit = lines(config);

@@ -38,6 +38,10 @@ pub(crate) struct Uring {
     slots: Vec<Option<Slot>>,
     listeners: Listeners,
     orders: Option<Arc<Orders>>,
+    /// Connections whose cancel has not found everything: it is said again with the next wait. Not at once: only in a
+    /// wait does the kernel work out what was cancelled, and with more connections than the ring has places, saying it
+    /// again would never come to an end.
+    to_cancel: Vec<ConnectionId>,
     no_buffers: u64,
 }
 
@@ -128,6 +132,7 @@ impl Uring {
             slots: Vec::new(),
             listeners: Listeners::default(),
             orders: None,
+            to_cancel: Vec::new(),
             no_buffers: 0,
         })
     }
@@ -235,7 +240,7 @@ impl Uring {
         let id = slot.id;
         if slot.leaving.is_some() {
             return self.let_go(id).or_else(|| {
-                self.cancel_all_of(id);
+                self.to_cancel.push(id);
                 None
             });
         }
@@ -248,7 +253,7 @@ impl Uring {
 
     fn cancel_all_of(&mut self, id: ConnectionId) {
         let Self { queue, slots, .. } = self;
-        if let Some(slot) = slots.get_mut(id.index()).and_then(Option::as_mut) {
+        if let Some(slot) = slots.get_mut(id.index()).and_then(Option::as_mut).filter(|slot| slot.id == id) {
             slot.in_flight += 1;
             queue.cancel_all_of(slot.socket.as_fd(), key(Kind::Cancel, id));
         }
@@ -383,6 +388,9 @@ impl Driver for Uring {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        for id in std::mem::take(&mut self.to_cancel) {
+            self.cancel_all_of(id);
+        }
         self.queue.wait(timeout)
     }
 

@@ -42,6 +42,12 @@ impl<S: Service, D: Driver> Engine<S, D> {
                 counters.cut_handshake.one();
                 self.close(id, Farewell::Reset);
             }
+            // The kernel took all of the answer, and the peer has not taken all of it from the kernel, in all that time:
+            // an orderly close would leave that with the kernel for as long as the peer likes.
+            Phase::Idle if self.driver.socket(id).is_some_and(tcp_info::is_owed) => {
+                counters.cut_slow.one();
+                self.close(id, Farewell::Reset);
+            }
             Phase::Idle => {
                 counters.cut_idle.one();
                 self.say_goodbye(id);

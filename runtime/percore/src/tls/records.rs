@@ -22,6 +22,8 @@ const BATCH_MIN: usize = 64 * 1024;
 pub(crate) struct Tls {
     session: ServerConnection,
     batch: usize,
+    /// About how many bytes of records wait for the socket.
+    waiting: usize,
 }
 
 impl fmt::Debug for Tls {
@@ -34,7 +36,7 @@ impl Tls {
     pub(crate) fn new(mut session: ServerConnection) -> Self {
         // What we encrypt at once is bounded by `BATCH_MAX`; rustls need not bound it again.
         session.set_buffer_limit(None);
-        Self { session, batch: BATCH_MIN }
+        Self { session, batch: BATCH_MIN, waiting: 0 }
     }
 
     /// Takes what arrived from the socket, and appends what it says to `plaintext`. Whether the peer has said that
@@ -78,8 +80,14 @@ impl Tls {
         self.batch
     }
 
+    /// About how many bytes of records wait for the socket.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     /// Makes records of `plaintext`, all of it.
     pub(crate) fn encrypt(&mut self, plaintext: &[u8]) -> io::Result<()> {
+        self.waiting += plaintext.len();
         self.session.writer().write_all(plaintext)
     }
 
@@ -91,6 +99,11 @@ impl Tls {
     /// Sends records that wait, as many as the socket takes in one call.
     pub(crate) fn write(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         let result = self.session.write_tls(&mut Socket(socket));
+        self.waiting = match &result {
+            Ok(n) if self.session.wants_write() => self.waiting.saturating_sub(*n),
+            Ok(_) => 0,
+            Err(_) => self.waiting,
+        };
         match &result {
             // A socket that takes everything may get more at a time; one that fills up keeps less waiting here.
             Ok(_) if !self.session.wants_write() => self.batch = (self.batch * 2).min(BATCH_MAX),

@@ -199,22 +199,22 @@ impl Page<'_> {
 
     /// Everything percore counts, core by core.
     fn cores(&mut self, snapshot: &Snapshot) -> fmt::Result {
-        for (name, about) in CoreCounts::ABOUT.iter().filter(|(name, _)| *name != "open") {
+        for (name, about) in CoreCounts::ABOUT {
             let of =
                 |counts: &CoreCounts| counts.each().find(|(known, _)| known == name).map_or(0, |it| it.1);
             let counts = snapshot.cores.iter().enumerate();
+            let counts = counts.map(|(core, counts)| ([("core", core.to_string())], of(counts)));
+            let metric = format!("core_{name}");
             let help = about.trim().trim_end_matches('.').to_lowercase();
-            self.family(
-                &format!("core_{name}"),
-                &help,
-                counts.map(|(core, counts)| ([("core", core.to_string())], of(counts))),
-            )?;
-        }
-        let mut family =
-            self.0.encode_descriptor("core_open", "connections open now", None, MetricType::Gauge)?;
-        for (core, counts) in snapshot.cores.iter().enumerate() {
-            let open = i64::try_from(counts.open).unwrap_or(i64::MAX);
-            ConstGauge::new(open).encode(family.encode_family(&[("core", core.to_string())])?)?;
+            if !CoreCounts::is_gauge(name) {
+                self.family(&metric, &help, counts)?;
+                continue;
+            }
+            let mut family = self.0.encode_descriptor(&metric, &help, None, MetricType::Gauge)?;
+            for (labels, count) in counts {
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
+                ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
+            }
         }
         Ok(())
     }

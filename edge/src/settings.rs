@@ -97,6 +97,19 @@ pub struct LimitSettings {
     pub drain_window: Millis<100, 600_000>,
     /// For a whole answer to leave, 1 s to 1 h. Default `5 min`.
     pub write: Millis<1_000, 3_600_000>,
+    /// Memory held for the connections of one core, 1 MB to 1 TB: input that is no whole request yet, answers and TLS
+    /// records that wait for a socket, and a flat share for each connection. At the bound those who have held it up the
+    /// longest are cut, and nobody is let in for whom not even the share is left. Default `512 MB`.
+    pub memory_per_core: Megabytes<1, 1_000_000>,
+    /// After so much silence the kernel asks whether the peer is still there, 1 s to 1 h; it asks three times more, a
+    /// third of it apart, and then the connection is over. Default `30 s`.
+    pub keepalive: Seconds<1, 3_600>,
+    /// Connections that the kernel holds for one core until they are accepted, 1 to 65,535; never more than
+    /// `net.core.somaxconn`. One more must try again a second later. Default `4096`.
+    pub backlog: Number<1, 65_535>,
+    /// File descriptors kept for segments, links and logs, 16 to 1,000,000, but never more than half of what the
+    /// process may have; connections share the rest. Every segment of every window is one. Default `4096`.
+    pub descriptors_kept: Number<16, 1_000_000>,
     /// Playlist reloads one core holds back at once, 1 to 1,000,000; one more is answered 503. Default `20000`.
     pub waiters_per_core: Number<1, 1_000_000>,
 }
@@ -198,6 +211,10 @@ impl Default for LimitSettings {
             drain_rate_min: Number::new(4_096),
             drain_window: Millis::new(15_000),
             write: Millis::new(300_000),
+            memory_per_core: Megabytes::new(512),
+            keepalive: Seconds::new(30),
+            backlog: Number::new(4_096),
+            descriptors_kept: Number::new(4_096),
             waiters_per_core: Number::new(delivery::WAITERS as u64),
         }
     }
@@ -208,10 +225,22 @@ impl Default for LimitSettings {
 const ANSWER: std::time::Duration = std::time::Duration::from_secs(3 * 20 + 15);
 
 impl LimitSettings {
-    pub(crate) fn for_percore(&self) -> percore::Limits {
+    /// For `cores` cores of a process that may have `descriptors` files open.
+    pub(crate) fn for_percore(&self, cores: usize, descriptors: u64) -> percore::Limits {
         let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let wanted = self.connections_per_core.value();
+        let fitting = self.fitting(cores, descriptors);
+        if fitting < wanted {
+            tracing::warn!(
+                descriptors,
+                cores,
+                connections_per_core = fitting,
+                wanted,
+                "a process may have so many files open only: fewer connections are taken (raise LimitNOFILE or `ulimit -Hn`)"
+            );
+        }
         percore::Limits {
-            connections_per_core: count(self.connections_per_core.value()),
+            connections_per_core: count(wanted.min(fitting)),
             connections_per_address: count(self.connections_per_address.value()),
             handshake: self.handshake.duration(),
             header: self.header.duration(),
@@ -220,8 +249,17 @@ impl LimitSettings {
             drain_rate_min: self.drain_rate_min.value(),
             drain_window: self.drain_window.duration(),
             write: self.write.duration(),
+            memory_per_core: self.memory_per_core.bytes(),
+            keepalive: self.keepalive.duration(),
+            backlog: u32::try_from(self.backlog.value()).unwrap_or(u32::MAX),
             ..percore::Limits::default()
         }
+    }
+
+    /// Connections of a core for which there is a descriptor each. Whatever is told to be kept, connections get half.
+    fn fitting(&self, cores: usize, descriptors: u64) -> u64 {
+        let kept = self.descriptors_kept.value().min(descriptors / 2);
+        ((descriptors - kept) / cores.max(1) as u64).max(1)
     }
 }
 
@@ -238,7 +276,17 @@ mod tests {
         .unwrap();
         assert_eq!((settings.id.to_string().as_str(), settings.capacity.value()), ("edge1", 10_000));
         assert_eq!((settings.driver.0, settings.lbs.len()), (Driver::IoUring, 2));
-        assert_eq!(settings.limits.for_percore().idle, std::time::Duration::from_secs(5));
+        assert_eq!(settings.limits.for_percore(2, 1 << 20).idle, std::time::Duration::from_secs(5));
+    }
+
+    #[test]
+    fn connections_leave_descriptors_to_segments_and_get_half_of_a_few() {
+        let limits = LimitSettings::default();
+        let connections = |cores, descriptors| limits.for_percore(cores, descriptors).connections_per_core;
+        assert_eq!(connections(4, 1 << 20), 32_768, "as the settings say: there is plenty");
+        assert_eq!(connections(2, 20_000), (20_000 - 4_096) / 2);
+        assert_eq!(connections(2, 1_024), 256);
+        assert_eq!(connections(64, 64), 1, "nobody at all would be no edge");
     }
 
     #[test]

@@ -185,14 +185,15 @@ fn start_cores(settings: &Settings, tls: Option<&TlsSource>) -> Result<CoresAndC
     if let (Some(https), Some(tls)) = (settings.https, tls) {
         listeners.push(Listen::tls(https.0, tls.clone()));
     }
-    let config = percore::Config {
+    let mut config = percore::Config {
         listeners,
         cores: usize::try_from(settings.cores.value()).unwrap_or(0),
         pin: settings.pin,
         driver: settings.driver.0,
         data_path: settings.data_path.0,
-        limits: settings.limits.for_percore(),
+        limits: percore::Limits::default(),
     };
+    config.limits = settings.limits.for_percore(config.core_count(), node::descriptors::raise());
     let counts: Arc<[Arc<CoreRequests>]> = (0..config.core_count()).map(|_| Arc::default()).collect();
     let policy = Policy {
         cors: settings.cors.0.clone(),

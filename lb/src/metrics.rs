@@ -1,7 +1,7 @@
 //! What a balancer counts, with the names Prometheus shows.
 
 use crate::hub::Fleet;
-use percore::Handle;
+use percore::{CoreCounts, Handle};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -69,12 +69,12 @@ impl Collector for Exporter {
             counter(&mut encoder, &format!("mascaret_lb_{name}"), help, sum)?;
         }
         for (name, sum) in self.runtime.counters().total.each() {
-            let name = format!("mascaret_lb_runtime_{name}");
-            // `open` goes up and down, the others only up.
-            if name.ends_with("_open") {
-                gauge(&mut encoder, &name, "Connections open now", sum)?;
+            let metric = format!("mascaret_lb_runtime_{name}");
+            let help = "As percore counts it, summed over the cores";
+            if CoreCounts::is_gauge(name) {
+                gauge(&mut encoder, &metric, help, sum)?;
             } else {
-                counter(&mut encoder, &name, "As percore counts it, summed over the cores", sum)?;
+                counter(&mut encoder, &metric, help, sum)?;
             }
         }
         self.encode_fleet(&mut encoder)

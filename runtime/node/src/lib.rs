@@ -7,6 +7,7 @@
 //! to the role's `run`, which returns when [`Node::stop`] is signalled.
 
 pub mod certs;
+pub mod descriptors;
 pub mod fan;
 pub mod logs;
 pub mod operator;

@@ -26,9 +26,9 @@ pub(crate) struct Connection {
     pub(crate) deadline: Tick,
     /// For when the wheel has an entry that counts.
     pub(crate) scheduled: Tick,
-    /// Bytes of memory this connection is charged with (`engine/held.rs`), and since when it is more than its share.
+    /// Bytes of memory this connection is charged with, and its place among those who hold some (`engine/held.rs`).
     pub(crate) held: u32,
-    pub(crate) held_since: Tick,
+    pub(crate) held_as: u32,
     pub(crate) ending: Option<Ending>,
     /// In the list of those to be settled.
     pub(crate) is_dirty: bool,
@@ -57,7 +57,7 @@ impl Connection {
             deadline: Tick::NEVER,
             scheduled: Tick::NEVER,
             held: 0,
-            held_since: Tick::NEVER,
+            held_as: 0,
             ending: None,
             is_dirty: false,
             is_sending: false,

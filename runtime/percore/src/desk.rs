@@ -41,6 +41,8 @@ pub(crate) struct Desk<S: Service> {
     kept_bytes: usize,
     /// What all connections are charged with (`engine/held.rs`).
     pub(crate) held_bytes: u64,
+    /// How often somebody has come to hold more than its share.
+    pub(crate) holds: u32,
     plaintext: Vec<u8>,
     is_draining: bool,
 }
@@ -66,6 +68,7 @@ impl<S: Service> Desk<S> {
             tick: Tick(0),
             kept_bytes: 0,
             held_bytes: 0,
+            holds: 0,
             plaintext: Vec::new(),
             is_draining: false,
         }

@@ -239,7 +239,7 @@ impl<S: Service, D: Driver> Engine<S, D> {
 
     /// Nothing waits to go out.
     fn has_flushed(&mut self, id: ConnectionId) {
-        if self.desk.connections.find(id).is_some_and(|it| it.held_since != Tick::NEVER) {
+        if self.desk.connections.find(id).is_some_and(held::is_holding) {
             self.desk.charge(id);
         }
         let Some(connection) = self.desk.connections.find_mut(id) else { return };
@@ -287,6 +287,7 @@ impl<S: Service, D: Driver> Engine<S, D> {
         self.driver.await_writable(id);
         self.desk.counters.blocked.one();
         self.desk.charge(id);
+        self.desk.hold_anew(id);
         if matches!(phase, Phase::Idle | Phase::Head | Phase::Answering) {
             let acked = self.driver.socket(id).and_then(tcp_info::bytes_acked).unwrap_or(0);
             let window = self.desk.limits.drain_window;

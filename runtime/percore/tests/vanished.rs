@@ -70,7 +70,7 @@ fn an_answer_that_fits_into_the_kernel_is_not_left_there_for_ever() {
         let mut lazy = TcpStream::from(socket);
         lazy.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         lazy.write_all(b"inode\n").unwrap();
-        let counts = lit.until("it is cut", |it| it.open == 0);
+        let counts = lit.until("it is cut", |it| it.accepted == 1 && it.open == 0);
         assert_eq!((counts.cut_slow, counts.cut_idle), (1, 0), "{counts:?}");
         let mut heard = Vec::new();
         let error = std::io::Read::read_to_end(&mut lazy, &mut heard).unwrap_err();

@@ -12,7 +12,6 @@ use crate::connection::Connection;
 use crate::desk::Desk;
 use crate::driver::{Driver, Farewell};
 use crate::service::{ConnectionId, Service};
-use crate::wheel::Tick;
 
 /// What a plain connection is charged with for being there: its slots here, in the driver and in the service, and its
 /// entry in the wheel.
@@ -26,6 +25,11 @@ const FREED: u64 = 8;
 /// What a connection is charged with for being there.
 pub(super) fn share(is_tls: bool) -> u64 {
     if is_tls { TLS_BYTES } else { PLAIN_BYTES }
+}
+
+/// Whether it holds more than its share.
+pub(super) fn is_holding(connection: &Connection) -> bool {
+    u64::from(connection.held) > share(connection.tls.is_some())
 }
 
 fn held(connection: &Connection) -> u32 {
@@ -43,13 +47,20 @@ impl<S: Service> Desk<S> {
             return;
         }
         connection.held = now;
-        if u64::from(now) <= share(connection.tls.is_some()) {
-            connection.held_since = Tick::NEVER;
-        } else if connection.held_since == Tick::NEVER {
-            connection.held_since = self.tick;
+        if u64::from(before) <= share(connection.tls.is_some()) {
+            connection.held_as = self.holds;
+            self.holds = self.holds.wrapping_add(1);
         }
         self.held_bytes = self.held_bytes + u64::from(now) - u64::from(before);
         self.counters.held_bytes.set(self.held_bytes);
+    }
+
+    /// The connection's socket has taken something, and takes no more: it is the last to be cut.
+    pub(super) fn hold_anew(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.find_mut(id) {
+            connection.held_as = self.holds;
+            self.holds = self.holds.wrapping_add(1);
+        }
     }
 
     /// Whether listener `listener` speaks TLS.
@@ -59,8 +70,8 @@ impl<S: Service> Desk<S> {
 }
 
 impl<S: Service, D: Driver> Engine<S, D> {
-    /// Cuts those who have held us up the longest until an eighth of the memory is free again. A viewer on a good line
-    /// holds memory for milliseconds; whoever fills it on purpose must hold it.
+    /// Cuts those who have held us up the longest without taking anything until an eighth of the memory is free again. A
+    /// viewer on a good line holds memory for milliseconds; whoever fills it on purpose must hold it.
     pub(super) fn shed(&mut self) {
         if self.desk.held_bytes <= self.desk.limits.memory_per_core {
             return;
@@ -70,12 +81,12 @@ impl<S: Service, D: Driver> Engine<S, D> {
             .connections
             .ids()
             .into_iter()
-            .filter_map(|id| Some((self.desk.connections.find(id)?.held_since, id)))
-            .filter(|(since, _)| *since != Tick::NEVER)
+            .filter_map(|id| Some((id, self.desk.connections.find(id).filter(|it| is_holding(it))?.held_as)))
             .collect();
-        holders.sort_unstable();
+        let holds = self.desk.holds;
+        holders.sort_unstable_by_key(|(_, held_as)| std::cmp::Reverse(holds.wrapping_sub(*held_as)));
         let goal = self.desk.limits.memory_per_core - self.desk.limits.memory_per_core / FREED;
-        for (_, id) in holders {
+        for (id, _) in holders {
             if self.desk.held_bytes <= goal {
                 break;
             }

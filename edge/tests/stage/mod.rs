@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 #![allow(dead_code, reason = "each story needs another part of the stage")]
 
+pub(crate) mod process;
+pub(crate) mod siege;
+
 use bytes::Bytes;
 use edge::Settings;
 use edgefan::NodeId;
@@ -133,6 +136,10 @@ pub(crate) fn body(rung: &str, nth: u64) -> Bytes {
 
 impl Ingest {
     pub(crate) fn begins(&self) {
+        self.begins_with_window(6);
+    }
+
+    pub(crate) fn begins_with_window(&self, window: u32) {
         let rendition = |(at, id): (usize, &&str)| Rendition {
             id: RenditionId::parse(id).unwrap(),
             video: Some(VideoShape {
@@ -149,7 +156,7 @@ impl Ingest {
             broadcast: broadcast(),
             run: RunId(1),
             segment: self.pitch,
-            window: 6,
+            window,
             renditions: RUNGS.iter().enumerate().map(rendition).collect(),
             has_ended: false,
         });
@@ -216,7 +223,7 @@ impl<T: Read + Write> Wire for T {}
 
 /// A viewer on a connection of its own.
 pub(crate) struct Viewer<S> {
-    stream: S,
+    pub(crate) stream: S,
     ahead: Vec<u8>,
 }
 

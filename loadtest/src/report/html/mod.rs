@@ -1,7 +1,10 @@
 //! The report as one HTML file: no script, nothing from elsewhere, light and dark, on a phone too.
 //!
-//! It parses as XML as well, so that a test can read it strictly. Plots are drawn in [`plot`]; which ones, in [`plots`].
+//! It parses as XML as well, so that a test can read it strictly. Plots are drawn in [`plot`], [`curves`] and [`bars`];
+//! which ones, in [`plots`].
 
+mod bars;
+mod curves;
 mod plot;
 mod plots;
 mod tables;

@@ -1,4 +1,5 @@
-//! Plots, drawn by hand into SVG: over time, as a curve of quantiles, as bars.
+//! Plots, drawn by hand into SVG: what all of them are made of, and those over time. Others: [`super::curves`],
+//! [`super::bars`].
 //!
 //! Each is a figure with a title, a sentence that says what is to be seen, a legend, and the same figures as a table.
 
@@ -7,19 +8,16 @@ use super::moment;
 use std::fmt::Write;
 
 /// Units of the picture's own space; a unit is a little less than a pixel on a phone, a little more elsewhere.
-const WIDTH: f64 = 380.0;
-const HEIGHT: f64 = 216.0;
-const LEFT: f64 = 54.0;
-const RIGHT: f64 = 10.0;
-const TOP: f64 = 20.0;
-const BOTTOM: f64 = 24.0;
+pub(super) const WIDTH: f64 = 380.0;
+pub(super) const HEIGHT: f64 = 216.0;
+pub(super) const LEFT: f64 = 54.0;
+pub(super) const RIGHT: f64 = 10.0;
+pub(super) const TOP: f64 = 20.0;
+pub(super) const BOTTOM: f64 = 24.0;
 
 /// Steps drawn at most, and those that say their values when pointed at.
 pub(super) const COLUMNS: usize = 180;
 const HOVERS: usize = 60;
-
-/// Nines of a share that are told apart: 99.999 %.
-const NINES: f64 = 5.0;
 
 /// Rows of a table beside a plot.
 const ROWS: usize = 12;
@@ -103,23 +101,23 @@ fn at(value: f64) -> String {
     format!("{value:.1}")
 }
 
-fn line(page: &mut Markup, class: &str, [x1, y1, x2, y2]: [f64; 4]) {
+pub(super) fn line(page: &mut Markup, class: &str, [x1, y1, x2, y2]: [f64; 4]) {
     let [x1, y1, x2, y2] = [x1, y1, x2, y2].map(at);
     page.leaf("line", &[("class", &class), ("x1", &x1), ("y1", &y1), ("x2", &x2), ("y2", &y2)]);
 }
 
-fn label(page: &mut Markup, anchor: &str, class: &str, x: f64, y: f64, text: &str) {
+pub(super) fn label(page: &mut Markup, anchor: &str, class: &str, x: f64, y: f64, text: &str) {
     page.element("text", &[("class", &class), ("text-anchor", &anchor), ("x", &at(x)), ("y", &at(y))], text);
 }
 
-fn rectangle(page: &mut Markup, class: &str, [x, y, width, height]: [f64; 4], title: &str) {
+pub(super) fn rectangle(page: &mut Markup, class: &str, [x, y, width, height]: [f64; 4], title: &str) {
     let [x, y, width, height] = [x, y, width.max(0.0), height.max(0.0)].map(at);
     page.open("rect", &[("class", &class), ("x", &x), ("y", &y), ("width", &width), ("height", &height)]);
     page.element("title", &[], title).close("rect");
 }
 
 /// `<figure>` and what stands above the picture. `legend`: name, colour, how it is drawn.
-fn begin(page: &mut Markup, id: &str, title: &str, says: &str, legend: &[(&str, &str, Drawn)]) {
+pub(super) fn begin(page: &mut Markup, id: &str, title: &str, says: &str, legend: &[(&str, &str, Drawn)]) {
     page.open("figure", &[("id", &id)]).raw("<figcaption>").element("h3", &[], title);
     page.element("p", &[("class", &"says")], says);
     if legend.len() > 1 {
@@ -141,7 +139,7 @@ fn begin(page: &mut Markup, id: &str, title: &str, says: &str, legend: &[(&str, 
 }
 
 /// `<svg>` with its title and description.
-fn open(page: &mut Markup, id: &str, title: &str, says: &str, height: f64) {
+pub(super) fn open(page: &mut Markup, id: &str, title: &str, says: &str, height: f64) {
     let (title_id, says_id) = (format!("{id}-title"), format!("{id}-says"));
     page.open(
         "svg",
@@ -155,7 +153,7 @@ fn open(page: &mut Markup, id: &str, title: &str, says: &str, height: f64) {
 }
 
 /// A table behind a fold: heads, then rows.
-fn table(page: &mut Markup, heads: &[&str], rows: &[Vec<String>]) {
+pub(super) fn table(page: &mut Markup, heads: &[&str], rows: &[Vec<String>]) {
     page.raw("<details><summary>Table</summary><div class=\"scroll\"><table><thead><tr>");
     heads.iter().for_each(|head| {
         page.element("th", &[("scope", &"col")], head);
@@ -334,158 +332,12 @@ impl OverTime<'_> {
     }
 }
 
-fn path(points: &[(f64, f64)]) -> String {
+pub(super) fn path(points: &[(f64, f64)]) -> String {
     let mut path = String::with_capacity(points.len() * 12);
     for (place, (x, y)) in points.iter().enumerate() {
         let _ = write!(path, "{}{} {}", if place == 0 { 'M' } else { 'L' }, at(*x), at(*y));
     }
     path
-}
-
-/// Quantiles of several things: the share of events against how long they took, both on scales that show the slowest.
-pub(super) struct Curves {
-    pub(super) id: &'static str,
-    pub(super) title: &'static str,
-    pub(super) says: String,
-    pub(super) curves: Vec<Curve>,
-    /// A mark of the axis.
-    pub(super) decade: fn(f64) -> String,
-    pub(super) say: fn(f64) -> String,
-}
-
-/// Name, colour, how it is drawn, points: share and microseconds.
-pub(super) type Curve = (&'static str, &'static str, Drawn, Vec<(f64, u64)>);
-
-impl Curves {
-    pub(super) fn draw(&self, page: &mut Markup) {
-        let points = || self.curves.iter().flat_map(|(.., points)| points);
-        let (Some(least), Some(most)) =
-            (points().map(|point| point.1).min(), points().map(|point| point.1).max())
-        else {
-            return nothing(page, self.id, self.title, "Nothing was measured.");
-        };
-        // Decades, at least one of them.
-        let bottom = (least.max(1) as f64).log10().floor();
-        let top = (most.max(1) as f64).log10().ceil().max(bottom + 1.0);
-        let nines = points().map(|point| nines(point.0)).fold(2.0, f64::max).ceil().min(NINES);
-        let x = |share: f64| LEFT + self::nines(share).min(nines) / nines * (WIDTH - LEFT - RIGHT);
-        let y = |us: u64| {
-            HEIGHT - BOTTOM - ((us.max(1) as f64).log10() - bottom) / (top - bottom) * (HEIGHT - TOP - BOTTOM)
-        };
-        let legend: Vec<_> =
-            self.curves.iter().map(|(name, color, drawn, _)| (*name, *color, *drawn)).collect();
-        begin(page, self.id, self.title, &self.says, &legend);
-        open(page, self.id, self.title, &self.says, HEIGHT);
-        for power in bottom as i32..=top as i32 {
-            let value = 10u64.pow(power.clamp(0, 18) as u32);
-            line(
-                page,
-                if f64::from(power) == bottom { "axis" } else { "grid" },
-                [LEFT, y(value), WIDTH - RIGHT, y(value)],
-            );
-            label(page, "end", "", LEFT - 5.0, y(value) + 3.5, &(self.decade)(value as f64));
-        }
-        for mark in 0..=nines as i32 {
-            let share = 1.0 - 10f64.powi(-mark);
-            let text = match mark {
-                0 => "0 %".into(),
-                1 => "90 %".into(),
-                mark => format!("{:.*}", (mark - 2) as usize, share * 100.0),
-            };
-            line(page, "grid", [x(share), TOP, x(share), HEIGHT - BOTTOM]);
-            let anchor = if f64::from(mark) >= nines { "end" } else { "middle" };
-            label(page, anchor, "", x(share), HEIGHT - 7.0, &text);
-        }
-        for (name, color, drawn, points) in &self.curves {
-            let dashed = if *drawn == Drawn::Dashed { " dashed" } else { "" };
-            let drawn: Vec<_> = points.iter().map(|(share, us)| (x(*share), y(*us))).collect();
-            page.open("path", &[("class", &format_args!("trace {color}{dashed}")), ("d", &path(&drawn))]);
-            page.element("title", &[], name).close("path");
-        }
-        page.raw("</svg>\n");
-        let shares = [0.5, 0.9, 0.99, 0.999, 0.9999];
-        let rows: Vec<Vec<String>> = shares.iter().map(|share| self.row(*share)).collect();
-        let heads: Vec<_> = ["share"].into_iter().chain(self.curves.iter().map(|(name, ..)| *name)).collect();
-        table(page, &heads, &rows);
-    }
-
-    fn row(&self, share: f64) -> Vec<String> {
-        let value = |points: &[(f64, u64)]| {
-            let reached = points.iter().find(|point| point.0 >= share - 1e-9);
-            reached.map_or_else(|| "–".into(), |point| (self.say)(point.1 as f64))
-        };
-        let of = format!("{} %", (share * 1e6).round() / 1e4);
-        [of].into_iter().chain(self.curves.iter().map(|(.., points)| value(points))).collect()
-    }
-}
-
-/// How many nines a share has: 0.9 has one, 0.99 two.
-fn nines(share: f64) -> f64 {
-    -(1.0 - share).max(1e-9).log10()
-}
-
-/// Bars that lie: a name, how much, and how much at worst.
-pub(super) struct Bars<'a> {
-    pub(super) id: &'static str,
-    pub(super) title: &'static str,
-    pub(super) says: String,
-    pub(super) color: &'static str,
-    /// Heads of the table: name, value, worst.
-    pub(super) heads: [&'static str; 3],
-    /// Name, value, and worst where there is one.
-    pub(super) rows: Vec<(&'a str, f64, Option<f64>)>,
-    pub(super) say: fn(f64) -> String,
-}
-
-impl Bars<'_> {
-    pub(super) fn draw(&self, page: &mut Markup) {
-        const ROW: f64 = 24.0;
-        const NAMES: f64 = 128.0;
-        const VALUES: f64 = 62.0;
-        const TOP: f64 = 8.0;
-        let height = TOP + self.rows.len() as f64 * ROW + 4.0;
-        begin(page, self.id, self.title, &self.says, &[]);
-        open(page, self.id, self.title, &self.says, height);
-        let most =
-            self.rows.iter().map(|(_, value, worst)| worst.unwrap_or(0.0).max(*value)).fold(0.0, f64::max);
-        let length = |value: f64| value / most.max(f64::MIN_POSITIVE) * (WIDTH - NAMES - VALUES - 6.0);
-        for (place, (name, value, worst)) in self.rows.iter().enumerate() {
-            let y = TOP + place as f64 * ROW;
-            let middle = y + ROW / 2.0 - 2.0;
-            label(page, "end", "", NAMES - 8.0, middle + 3.5, name);
-            let said = match worst {
-                Some(worst) => format!(
-                    "{name}: {} {}, {} {}",
-                    self.heads[1],
-                    (self.say)(*value),
-                    self.heads[2],
-                    (self.say)(*worst)
-                ),
-                None => format!("{name}: {}", (self.say)(*value)),
-            };
-            let bar = [NAMES, y + 3.0, length(*value).max(1.0), ROW - 10.0];
-            rectangle(page, &format!("bar {}", self.color), bar, &said);
-            let mut end = NAMES + length(*value).max(1.0);
-            if let Some(worst) = worst {
-                let class = format!("whisker {}", self.color);
-                let far = NAMES + length(*worst);
-                line(page, &class, [end, middle, far, middle]);
-                line(page, &class, [far, middle - 5.0, far, middle + 5.0]);
-                end = end.max(far);
-            }
-            let told = (self.say)(worst.unwrap_or(*value));
-            label(page, "start", "value", end + 6.0, middle + 3.5, &told);
-        }
-        page.raw("</svg>\n");
-        let rows = self.rows.iter().map(|(name, value, worst)| {
-            let mut row = vec![(*name).to_owned(), (self.say)(*value)];
-            row.extend(worst.map(self.say));
-            row
-        });
-        let rows: Vec<_> = rows.collect();
-        let has_worst = self.rows.iter().any(|(.., worst)| worst.is_some());
-        table(page, if has_worst { &self.heads } else { &self.heads[..2] }, &rows);
-    }
 }
 
 #[cfg(test)]
@@ -506,12 +358,5 @@ mod tests {
     #[test]
     fn an_axis_says_no_zeros_that_say_nothing() {
         assert_eq!([0.0, 0.5, 0.25, 20.0, 6000.0].map(mark), ["0", "0.5", "0.25", "20", "6,000"]);
-    }
-
-    #[test]
-    fn a_share_has_its_nines() {
-        let rounded = |share| (nines(share) * 1000.0).round() / 1000.0;
-        assert_eq!([0.0, 0.9, 0.99, 0.999].map(rounded), [0.0, 1.0, 2.0, 3.0]);
-        assert_eq!(nines(1.0), 9.0);
     }
 }

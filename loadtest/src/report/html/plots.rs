@@ -2,7 +2,9 @@
 
 use super::super::Report;
 use super::super::plain::{Markup, number, percent, rate, span};
-use super::plot::{Bars, COLUMNS, Curves, Drawn, OverTime, Trace, Unit, nothing};
+use super::bars::Bars;
+use super::curves::Curves;
+use super::plot::{COLUMNS, Drawn, OverTime, Trace, Unit, nothing};
 use crate::measure::{Kind, Phase, Point};
 
 const COUNT: Unit = Unit { say: |value| number(value.round() as u64), axis: |_| (1.0, ""), is_whole: true };

@@ -49,7 +49,7 @@ struct Cli {
     /// Windows of each contender, 1 to 99 [default: 5; quick: 3].
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..100))]
     windows: Option<u8>,
-    /// Length of a window in ms [default: 4000; quick: 1500].
+    /// Length of a window in ms [default: 4000; quick: 1200].
     #[arg(long, value_parser = clap::value_parser!(u64).range(100..=60_000))]
     window_ms: Option<u64>,
     /// The `mascaret` to measure [default: the one beside this program].
@@ -110,7 +110,7 @@ fn measure(cli: &Cli) -> Result<(), BenchError> {
     }
     let manner = Manner {
         windows: usize::from(cli.windows.unwrap_or(if cli.quick { 3 } else { 5 })),
-        window: Duration::from_millis(cli.window_ms.unwrap_or(if cli.quick { 1_500 } else { 4_000 })),
+        window: Duration::from_millis(cli.window_ms.unwrap_or(if cli.quick { 1_200 } else { 4_000 })),
         is_quick: cli.quick && cli.only.is_empty(),
         is_noisy: cli.noisy,
     };

@@ -20,6 +20,7 @@ const fn plan(name: &'static str, nth: u16, store: Store, cores: usize) -> EdgeP
         store,
         cores,
         is_linked: false,
+        gives_back: false,
     }
 }
 
@@ -165,6 +166,14 @@ impl Cast {
     /// The small thing that a TLS connection begins with.
     pub(crate) fn small(&self, aim: &Aim) -> Aim {
         aim.at(&self.files.playlist)
+    }
+
+    /// Our edge, with an allocator that gives memory back.
+    pub(crate) fn frugal_edge(&mut self) -> Result<(), BenchError> {
+        self.running.remove(&Who::Edge);
+        self.is_linked = false;
+        self.running.insert(Who::Edge, self.ours.edge(EdgePlan { gives_back: true, ..EDGE })?);
+        Ok(())
     }
 
     /// nginx with room for few connections: what it takes beside what it sets aside for each.

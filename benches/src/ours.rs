@@ -34,6 +34,9 @@ pub(crate) struct EdgePlan {
     pub(crate) cores: usize,
     /// Whether the balancer knows it.
     pub(crate) is_linked: bool,
+    /// Whether its allocator gives memory back at once: where memory is measured, what a window that has just arrived
+    /// left free would hide ten thousand connections.
+    pub(crate) gives_back: bool,
 }
 
 /// What our programs stand on.
@@ -83,23 +86,23 @@ impl Ours {
         role: &str,
         name: &str,
         cores: &str,
+        environment: &[&str],
         settings: &str,
         ports: &[u16],
     ) -> Result<Server, BenchError> {
         let path = self.files.join(format!("{name}.toml"));
         write(&path, settings)?;
-        let words = [
-            self.program.display().to_string(),
-            role.into(),
-            "--settings".into(),
-            path.display().to_string(),
-        ];
+        let (program, path) = (self.program.display().to_string(), path.display().to_string());
+        let mut words = vec!["env"];
+        words.extend(environment);
+        words.extend([&program, role, "--settings", &path]);
+        let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
         Server::start(name, cores, &words, ports, &self.files)
     }
 
     /// Starts an edge and waits until it has the window.
     pub(crate) fn edge(&self, plan: EdgePlan) -> Result<Server, BenchError> {
-        let EdgePlan { name, http, https, operator, store, cores, is_linked } = plan;
+        let EdgePlan { name, http, https, operator, store, cores, is_linked, gives_back } = plan;
         let store = match store {
             Store::Own => None,
             Store::Pages => Some(&self.pages),
@@ -125,6 +128,7 @@ impl Ours {
             "edge",
             name,
             if cores > 1 { "0,1" } else { "0" },
+            if gives_back { &["MIMALLOC_PURGE_DELAY=0"] } else { &[] },
             &settings,
             &[http, https, operator],
         )?;
@@ -144,7 +148,7 @@ impl Ours {
             self.files.join("ticket.key").display().to_string(),
             self.common(operator)
         );
-        self.start("lb", "lb", "0", &settings, &[http, CONTROL, operator])
+        self.start("lb", "lb", "0", &[], &settings, &[http, CONTROL, operator])
     }
 
     fn common(&self, operator: u16) -> String {

@@ -101,7 +101,7 @@ impl Bench<'_> {
             Ok::<_, BenchError>((bench.settled_memory(who)?, held))
         };
         if who.is_ours() {
-            self.cast.call(&[who])?;
+            self.cast.frugal_edge()?;
         } else {
             // nginx sets memory aside for every connection it may have: that is a connection's memory too.
             self.cast.small_nginx()?;
@@ -113,6 +113,8 @@ impl Bench<'_> {
         }
         let (after, held) = stand(self, held::MANY)?;
         drop(held);
+        // The next row has an ordinary one again.
+        self.cast.dismiss(who);
         let value = after.saturating_sub(before) as f64 / held::MANY as f64;
         Ok(Taken { value, usage: None, notes: Vec::new() })
     }

@@ -10,14 +10,14 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::service::{Body, ConnectionId};
-use crate::tls::Tls;
+use crate::tls::Records;
 use crate::wheel::Tick;
 
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
-    pub(crate) tls: Option<Box<Tls>>,
+    pub(crate) tls: Option<Box<Records>>,
     /// Plain bytes the service has not consumed.
     pub(crate) kept: Vec<u8>,
     pub(crate) outbound: Outbound,
@@ -47,7 +47,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(peer: SocketAddr, tls: Option<Box<Tls>>) -> Self {
+    pub(crate) fn new(peer: SocketAddr, tls: Option<Box<Records>>) -> Self {
         Self {
             peer,
             phase: if tls.is_some() { Phase::Handshaking } else { Phase::Idle },

@@ -15,7 +15,7 @@ use crate::counters::Counters;
 use crate::engine::INBOUND_OVERSHOOT;
 use crate::service::{ConnectionId, CoreIndex, Service, Turn};
 use crate::start::{Orders, Seat};
-use crate::tls::TlsSource;
+use crate::tls::{Scratch, TlsSource};
 use crate::wheel::{Tick, Wheel};
 
 /// A core's plaintext buffer is given back to the allocator above this.
@@ -44,6 +44,7 @@ pub(crate) struct Desk<S: Service> {
     /// How often somebody has come to hold more than its share.
     pub(crate) holds: u32,
     plaintext: Vec<u8>,
+    pub(crate) scratch: Scratch,
     is_draining: bool,
 }
 
@@ -70,6 +71,7 @@ impl<S: Service> Desk<S> {
             held_bytes: 0,
             holds: 0,
             plaintext: Vec::new(),
+            scratch: Scratch::default(),
             is_draining: false,
         }
     }

@@ -15,9 +15,10 @@ use crate::config::DataPath;
 use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::desk::Desk;
-use crate::driver::{Driver, How, Sending, memory, send_now};
+use crate::driver::{Driver, How, Sending, send_now};
 use crate::inode::Inode;
 use crate::service::{Body, ConnectionId, Service};
+use crate::tls::Scratch;
 
 /// An inode with a body up to here is copied, not spliced, where nobody has asked for a path: splicing has a price per
 /// answer. Measured over loopback: 20 KB 6.7 against 7.5 µs, 64 KB 15.5 against 14.
@@ -41,7 +42,7 @@ pub(crate) fn flush<S: Service, D: Driver>(driver: &mut D, desk: &mut Desk<S>, i
     let Some(connection) = desk.connections.find_mut(id) else { return Flushed::Failed };
     if connection.tls.is_some() {
         let Some(socket) = driver.socket(id) else { return Flushed::Failed };
-        return by_tls(socket, counters, connection);
+        return by_tls(socket, counters, connection, &mut desk.scratch);
     }
     while let Some(body) = connection.outbound.first() {
         let Some(socket) = driver.socket(id) else { return Flushed::Failed };
@@ -89,34 +90,28 @@ fn by_sendfile(socket: BorrowedFd<'_>, inode: &Arc<Inode>, from: u64, len: u64) 
     }
 }
 
-fn by_tls(socket: BorrowedFd<'_>, counters: &Counters, connection: &mut Connection) -> Flushed {
+fn by_tls(
+    socket: BorrowedFd<'_>,
+    counters: &Counters,
+    connection: &mut Connection,
+    scratch: &mut Scratch,
+) -> Flushed {
     let Connection { tls: Some(tls), outbound, .. } = connection else { return Flushed::Failed };
     loop {
-        while tls.wants_write() {
-            match tls.write(socket) {
-                Ok(n) => counters.bytes_tls.add(n as u64),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flushed::Blocked,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Flushed::Failed,
-            }
-        }
-        if outbound.is_empty() {
+        let sent = if tls.wants_write() {
+            tls.write(socket)
+        } else if outbound.is_empty() {
             return Flushed::All;
-        }
-        if tls.is_handshaking() {
+        } else if tls.is_handshaking() {
             return Flushed::Later;
-        }
-        let mut room = tls.batch();
-        while room > 0
-            && let Some(body) = outbound.first()
-        {
-            let Ok(bytes) = memory(body) else { return Flushed::Failed };
-            let n = bytes.len().min(room);
-            if tls.encrypt(&bytes[..n]).is_err() {
-                return Flushed::Failed;
-            }
-            outbound.advance(n);
-            room -= n;
+        } else {
+            tls.write_bodies(socket, outbound, scratch)
+        };
+        match sent {
+            Ok(n) => counters.bytes_tls.add(n as u64),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flushed::Blocked,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Flushed::Failed,
         }
     }
 }

@@ -7,6 +7,6 @@ mod records;
 mod source;
 mod tickets;
 
-pub(crate) use records::Tls;
+pub(crate) use records::{Records, Scratch};
 pub use source::TlsSource;
 pub use tickets::TICKET_SECRETS;

@@ -1,65 +1,152 @@
-//! One connection's records, by rustls.
+//! One connection's records, by rustls without buffers of its own.
 //!
-//! Lives here: what arrives becomes plaintext, plaintext becomes records, records leave. Does not live here: when to
-//! read and write (`engine`, `flush`).
+//! Lives here: what arrives becomes plaintext, bodies become records, records leave. Does not live here: when to read
+//! and write (`engine`, `flush`), or connections whose records the kernel makes (`kernel`).
 //!
-//! Plaintext is encrypted up to 256 KB at a time and the records leave in one vectored send: one system call per 16
-//! KB record is what makes user-space TLS dear (measured 1.25 against 0.32 CPU-seconds per GB).
+//! Bodies are encrypted 256 KB at a time into one buffer of the core's, and leave in one send: a system call per 16 KB
+//! record is what makes user-space TLS dear. Only what the socket has not taken is kept for the connection.
 
 use std::fmt;
-use std::io::{self, IoSlice, Read, Write};
+use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
-use rustix::net::{SendAncillaryBuffer, SendFlags};
-use rustls::ServerConnection;
+use rustix::net::SendFlags;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, InsufficientSizeError, WriteTraffic};
+use rustls::{HandshakeKind, ServerConfig};
+
+use crate::connection::Outbound;
+use crate::driver::memory;
 
 /// Plaintext encrypted at a time: the most, and so the most ciphertext that waits on one slow connection.
 const BATCH_MAX: usize = 256 * 1024;
 /// The least, for a connection that has not shown yet how much it takes.
 const BATCH_MIN: usize = 64 * 1024;
 
-/// One connection's TLS.
-pub(crate) struct Tls {
-    session: ServerConnection,
-    batch: usize,
-    /// About how many bytes of records wait for the socket.
-    waiting: usize,
-}
+/// Undecrypted bytes that are kept until a record, or a handshake message over several of them, is whole. The longest
+/// message that rustls takes is 64 KB, and one record may follow it.
+pub(crate) const UNDECRYPTED_BYTES: usize = 88 * 1024;
 
-impl fmt::Debug for Tls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tls")
+/// Plaintext of a record (RFC 8446, section 5.1).
+const RECORD: usize = 16 * 1024;
+/// What a record costs beside its plaintext: head 5, tag 16, and 1 (TLS 1.3) or 8 (TLS 1.2).
+const RECORD_EXTRA: usize = 5 + 16 + 8;
+/// For a KeyUpdate that rustls puts before the next record, and for an alert.
+const ASIDE: usize = 256;
+
+/// A core's buffer for records that leave at once.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch(Vec<u8>);
+
+impl Scratch {
+    fn room(&mut self) -> &mut [u8] {
+        // Every body ends a record, so there may be one more than full ones for each; allocated by the first who needs it.
+        const BODIES: usize = 64;
+        self.0.resize(BATCH_MAX + (BATCH_MAX / RECORD + BODIES) * RECORD_EXTRA + ASIDE, 0);
+        &mut self.0
     }
 }
 
-impl Tls {
-    pub(crate) fn new(mut session: ServerConnection) -> Self {
-        // What we encrypt at once is bounded by `BATCH_MAX`; rustls need not bound it again.
-        session.set_buffer_limit(None);
-        Self { session, batch: BATCH_MIN, waiting: 0 }
+/// Why a connection's TLS is over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecordError {
+    #[error(transparent)]
+    Rustls(#[from] rustls::Error),
+    #[error("a record or handshake message of more than {UNDECRYPTED_BYTES} bytes")]
+    TooLong,
+}
+
+/// One connection's TLS.
+pub(crate) struct Records {
+    session: UnbufferedServerConnection,
+    undecrypted: Vec<u8>,
+    unsent: Unsent,
+    batch: usize,
+    /// rustls must not be asked again: it would make a second alert.
+    has_failed: bool,
+}
+
+/// Records that wait for the socket.
+#[derive(Default)]
+struct Unsent {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Records")
+    }
+}
+
+impl Records {
+    pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+        let session = UnbufferedServerConnection::new(config)?;
+        Ok(Self {
+            session,
+            undecrypted: Vec::new(),
+            unsent: Unsent::default(),
+            batch: BATCH_MIN,
+            has_failed: false,
+        })
     }
 
     /// Takes what arrived from the socket, and appends what it says to `plaintext`. Whether the peer has said that
     /// it ends is in the answer.
-    pub(crate) fn read(&mut self, mut input: &[u8], plaintext: &mut Vec<u8>) -> Result<bool, rustls::Error> {
+    pub(crate) fn read(&mut self, input: &[u8], plaintext: &mut Vec<u8>) -> Result<bool, RecordError> {
+        if self.has_failed {
+            return Ok(false);
+        }
+        self.undecrypted.extend_from_slice(input);
+        let mut used = 0;
+        let mut result = self.process(&mut used, plaintext);
+        if result.is_ok() && self.undecrypted.len() - used > UNDECRYPTED_BYTES {
+            result = Err(RecordError::TooLong);
+        }
+        if result.is_err() {
+            self.has_failed = true;
+            self.take_alert(used);
+            used = self.undecrypted.len();
+        }
+        if used == self.undecrypted.len() {
+            self.undecrypted = Vec::new();
+        } else {
+            self.undecrypted.drain(..used);
+        }
+        result
+    }
+
+    fn process(&mut self, used: &mut usize, plaintext: &mut Vec<u8>) -> Result<bool, RecordError> {
         let mut has_ended = false;
-        while !input.is_empty() {
-            let full = |_| rustls::Error::General("more handshake bytes than may be kept".to_owned());
-            if self.session.read_tls(&mut input).map_err(full)? == 0 {
-                break;
-            }
-            let state = self.session.process_new_packets()?;
-            has_ended |= state.peer_has_closed();
-            let mut left = state.plaintext_bytes_to_read();
-            while left > 0 {
-                let start = plaintext.len();
-                plaintext.resize(start + left, 0);
-                let n = self.session.reader().read(&mut plaintext[start..]).unwrap_or(0);
-                plaintext.truncate(start + n);
-                left = if n == 0 { 0 } else { left - n };
+        loop {
+            let status = self.session.process_tls_records(&mut self.undecrypted[*used..]);
+            *used += status.discard;
+            match status.state? {
+                ConnectionState::ReadTraffic(mut traffic) => {
+                    while let Some(record) = traffic.next_record() {
+                        let record = record?;
+                        plaintext.extend_from_slice(record.payload);
+                        *used += record.discard;
+                    }
+                }
+                ConnectionState::EncodeTlsData(said) => self.unsent.encode(said),
+                ConnectionState::TransmitTlsData(said) => said.done(),
+                ConnectionState::PeerClosed => has_ended = true,
+                // Early data is never asked for.
+                _ => return Ok(has_ended),
             }
         }
-        Ok(has_ended)
+    }
+
+    /// What rustls has to say to the peer about an error still goes out.
+    fn take_alert(&mut self, used: usize) {
+        while self.session.wants_write() {
+            match self.session.process_tls_records(&mut self.undecrypted[used..]).state {
+                Ok(ConnectionState::EncodeTlsData(said)) => self.unsent.encode(said),
+                _ => break,
+            }
+        }
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -67,68 +154,111 @@ impl Tls {
     }
 
     pub(crate) fn is_resumed(&self) -> bool {
-        self.session.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+        self.session.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// Bytes that this connection keeps: records the socket has not taken, and what is not decrypted.
+    pub(crate) fn waiting(&self) -> usize {
+        self.unsent.bytes.capacity() + self.undecrypted.capacity()
     }
 
     /// Whether records wait for the socket.
     pub(crate) fn wants_write(&self) -> bool {
-        self.session.wants_write()
-    }
-
-    /// How much plaintext to encrypt before the next write.
-    pub(crate) fn batch(&self) -> usize {
-        self.batch
-    }
-
-    /// About how many bytes of records wait for the socket.
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiting
-    }
-
-    /// Makes records of `plaintext`, all of it.
-    pub(crate) fn encrypt(&mut self, plaintext: &[u8]) -> io::Result<()> {
-        self.waiting += plaintext.len();
-        self.session.writer().write_all(plaintext)
-    }
-
-    /// Says that nothing more will come.
-    pub(crate) fn say_goodbye(&mut self) {
-        self.session.send_close_notify();
+        self.unsent.at < self.unsent.bytes.len()
     }
 
     /// Sends records that wait, as many as the socket takes in one call.
     pub(crate) fn write(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
-        let result = self.session.write_tls(&mut Socket(socket));
-        self.waiting = match &result {
-            Ok(n) if self.session.wants_write() => self.waiting.saturating_sub(*n),
-            Ok(_) => 0,
-            Err(_) => self.waiting,
-        };
-        match &result {
-            // A socket that takes everything may get more at a time; one that fills up keeps less waiting here.
-            Ok(_) if !self.session.wants_write() => self.batch = (self.batch * 2).min(BATCH_MAX),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.batch = (self.batch / 2).max(BATCH_MIN);
-            }
-            _ => {}
+        let result = send(socket, &self.unsent.bytes[self.unsent.at..]);
+        if let Ok(n) = &result {
+            self.unsent.at += n;
+        }
+        if !self.wants_write() {
+            self.unsent = Unsent::default();
         }
         result
     }
+
+    /// Makes records of the bodies that wait, a batch of them, and sends what the socket takes; the rest waits here.
+    pub(crate) fn write_bodies(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        outbound: &mut Outbound,
+        scratch: &mut Scratch,
+    ) -> io::Result<usize> {
+        let (records, mut len, mut room) = (scratch.room(), 0, self.batch);
+        while room > 0
+            && let Some(body) = outbound.first()
+        {
+            let bytes = memory(body)?;
+            let n = bytes.len().min(room);
+            // Too little room for the records of many small bodies: they make the next batch.
+            if records.len() - len < n + (n / RECORD + 1) * RECORD_EXTRA + ASIDE {
+                break;
+            }
+            len += self.encrypt(&bytes[..n], &mut records[len..])?;
+            outbound.advance(n);
+            room -= n;
+        }
+        let sent = match send(socket, &records[..len]) {
+            // The records are made and must go in this order, so they wait.
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Ok(0)
+            }
+            other => other,
+        }?;
+        if sent < len {
+            self.batch = (self.batch / 2).max(BATCH_MIN);
+            self.unsent = Unsent { bytes: records[sent..len].to_vec(), at: 0 };
+        } else {
+            // A socket that takes everything may get more at a time; one that fills up keeps less waiting here.
+            self.batch = (self.batch * 2).min(BATCH_MAX);
+        }
+        Ok(sent)
+    }
+
+    fn encrypt(&mut self, plaintext: &[u8], records: &mut [u8]) -> io::Result<usize> {
+        let Some(mut traffic) = self.traffic() else {
+            return Err(io::Error::other("TLS cannot send any more"));
+        };
+        traffic.encrypt(plaintext, records).map_err(io::Error::other)
+    }
+
+    /// The way to write, once the handshake is done and until both sides have ended.
+    fn traffic(&mut self) -> Option<WriteTraffic<'_, rustls::server::ServerConnectionData>> {
+        if self.has_failed {
+            return None;
+        }
+        match self.session.process_tls_records(&mut self.undecrypted).state {
+            Ok(ConnectionState::WriteTraffic(traffic)) => Some(traffic),
+            _ => None,
+        }
+    }
+
+    /// Says that nothing more will come.
+    pub(crate) fn say_goodbye(&mut self) {
+        let mut alert = [0; ASIDE];
+        let Some(mut traffic) = self.traffic() else { return };
+        if let Ok(n) = traffic.queue_close_notify(&mut alert) {
+            self.unsent.bytes.extend_from_slice(&alert[..n]);
+        }
+    }
 }
 
-struct Socket<'a>(BorrowedFd<'a>);
-
-impl Write for Socket<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_vectored(&[IoSlice::new(bytes)])
+impl Unsent {
+    fn encode(&mut self, mut said: EncodeTlsData<'_, rustls::server::ServerConnectionData>) {
+        let start = self.bytes.len();
+        // Asked with no room, it says how much it needs.
+        if let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) =
+            said.encode(&mut [])
+        {
+            self.bytes.resize(start + required_size, 0);
+            let encoded = said.encode(&mut self.bytes[start..]);
+            self.bytes.truncate(start + encoded.unwrap_or(0));
+        }
     }
+}
 
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        Ok(rustix::net::sendmsg(self.0, slices, &mut SendAncillaryBuffer::default(), flags)?)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?)
 }

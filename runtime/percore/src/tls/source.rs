@@ -7,10 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection};
 
-use super::records::Tls;
+use super::records::Records;
 use super::tickets::Tickets;
 
 /// A certificate and its key, and the keys of tickets, which may be replaced while connections run. Clones share them.
@@ -59,8 +59,8 @@ impl TlsSource {
         self.tickets.share(secrets);
     }
 
-    pub(crate) fn connection(&self) -> Result<Box<Tls>, rustls::Error> {
-        Ok(Box::new(Tls::new(ServerConnection::new(self.current.load_full())?)))
+    pub(crate) fn connection(&self) -> Result<Box<Records>, rustls::Error> {
+        Ok(Box::new(Records::new(self.current.load_full())?))
     }
 }
 

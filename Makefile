@@ -14,6 +14,7 @@ CARGO ?= cargo
 BUILD_PACKAGES := gcc pkg-config clang libclang-dev libavcodec-dev libavformat-dev libavutil-dev \
 	libavfilter-dev libswscale-dev libswresample-dev
 TEST_PACKAGES := ffmpeg chromium chromium-driver
+KTLS_PACKAGES := qemu-system-x86 cpio kmod busybox-static
 BENCH_PACKAGES := nginx-light haproxy wrk ffmpeg iproute2 util-linux procps
 
 .PHONY: help
@@ -68,6 +69,11 @@ test: build-packages ## Every test that must pass to land.
 check: build-packages ## Format and lints only.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+.PHONY: ktls
+ktls: build-packages ## TLS by the kernel, in a small machine with Debian's kernel (qemu; two to five minutes).
+	$(call need,$(KTLS_PACKAGES))
+	CARGO=$(CARGO) bash runtime/percore/ktls/run.sh
 
 .PHONY: fuzz
 fuzz: ## Ten million cases for every target that reads a stranger's bytes.

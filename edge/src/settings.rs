@@ -3,7 +3,7 @@
 use edgefan::{Address as PeerAddress, NodeId};
 use media::BroadcastId;
 use node::settings::{Address, Mbps, Megabytes, Millis, Number, Parsed, Seconds, SecretFile};
-use percore::{DataPath, Driver};
+use percore::{DataPath, Driver, KernelTls};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
@@ -67,6 +67,9 @@ pub struct Settings {
     pub driver: Parsed<Driver>,
     /// How segments travel to plain connections: `auto`, `sendfile`, `send_zc` or `copy`. Default `auto`.
     pub data_path: Parsed<DataPath>,
+    /// Whether the kernel makes TLS records once the handshake is done, so that segments travel to HTTPS viewers by
+    /// sendfile too: `auto` (where the kernel has the module `tls`) or `off`. Default `auto`.
+    pub ktls: Parsed<KernelTls>,
     /// How long viewers are left to go elsewhere by themselves (steering reloads every 5 s) before playlists turn to
     /// 404, 0 s to 10 min. Only where a balancer is there to steer them. Default `6 s`.
     pub drain_steer: Millis<0, 600_000>,
@@ -193,6 +196,7 @@ impl Default for Settings {
             pin: false,
             driver: Parsed(Driver::Auto),
             data_path: Parsed(DataPath::Auto),
+            ktls: Parsed(KernelTls::Auto),
             drain_steer: Millis::new(6_000),
             drain: Millis::new(5_000),
             limits: LimitSettings::default(),
@@ -298,6 +302,7 @@ mod tests {
             ("cors = 'example.org'", "allowed is `*`"),
             ("private = ['a/b']", "letters, digits"),
             ("lbs = ['lb1']", "host:port"),
+            ("ktls = 'on'", "allowed is auto, off"),
             ("weight = 1001", "from 0 to 1000"),
             ("colour = 1", "unknown field"),
         ] {

@@ -191,6 +191,7 @@ fn start_cores(settings: &Settings, tls: Option<&TlsSource>) -> Result<CoresAndC
         pin: settings.pin,
         driver: settings.driver.0,
         data_path: settings.data_path.0,
+        kernel_tls: settings.ktls.0,
         limits: percore::Limits::default(),
     };
     config.limits = settings.limits.for_percore(config.core_count(), node::descriptors::raise());

@@ -22,6 +22,8 @@ pub struct Config {
     pub driver: Driver,
     /// How an [`crate::Inode`] travels to a plain connection.
     pub data_path: DataPath,
+    /// Whether the kernel makes the records of TLS connections, so that inodes travel to them by sendfile(2) too.
+    pub kernel_tls: KernelTls,
     /// What a stranger may take.
     pub limits: Limits,
 }
@@ -34,6 +36,7 @@ impl Default for Config {
             pin: false,
             driver: Driver::Auto,
             data_path: DataPath::Auto,
+            kernel_tls: KernelTls::Off,
             limits: Limits::default(),
         }
     }
@@ -105,6 +108,16 @@ pub enum DataPath {
     Copy,
 }
 
+/// Whether the kernel makes the records of TLS connections once their handshake is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KernelTls {
+    /// Where it can: Linux with the module `tls`, for AES-GCM and ChaCha20-Poly1305. One log line at start says so.
+    Auto,
+    /// Never.
+    #[default]
+    Off,
+}
+
 /// A choice as settings write it.
 macro_rules! written {
     ($type:ident: $($word:literal => $choice:ident),+) => {
@@ -127,6 +140,7 @@ macro_rules! written {
 }
 
 written!(Driver: "auto" => Auto, "io_uring" => IoUring, "epoll" => Epoll);
+written!(KernelTls: "auto" => Auto, "off" => Off);
 written!(DataPath: "auto" => Auto, "sendfile" => Sendfile, "send_zc" => SendZc, "copy" => Copy);
 
 /// What a stranger may take. Each bound has a counter in [`crate::CoreCounts`] that says how often it was met.

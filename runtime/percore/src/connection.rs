@@ -9,15 +9,16 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use crate::counters::Counters;
 use crate::service::{Body, ConnectionId};
-use crate::tls::Records;
+use crate::tls::Tls;
 use crate::wheel::Tick;
 
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
-    pub(crate) tls: Option<Box<Records>>,
+    pub(crate) tls: Option<Tls>,
     /// Plain bytes the service has not consumed.
     pub(crate) kept: Vec<u8>,
     pub(crate) outbound: Outbound,
@@ -47,7 +48,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(peer: SocketAddr, tls: Option<Box<Records>>) -> Self {
+    pub(crate) fn new(peer: SocketAddr, tls: Option<Tls>) -> Self {
         Self {
             peer,
             phase: if tls.is_some() { Phase::Handshaking } else { Phase::Idle },
@@ -66,6 +67,18 @@ impl Connection {
             has_input_ended: false,
             owes_sent: false,
             has_asked: false,
+        }
+    }
+}
+
+impl Connection {
+    /// Bytes of the first body have left.
+    pub(crate) fn has_left(&mut self, n: usize, counters: &Counters) {
+        self.outbound.advance(n);
+        if let Some(Tls::Kernel(records)) = &mut self.tls {
+            counters.bytes_ktls.add(n as u64);
+            // A key that has made all the records it may ends its connection, after this answer.
+            self.has_input_ended |= !records.spend(n);
         }
     }
 }

@@ -112,6 +112,8 @@ counters! {
     bytes_copy,
     /// Bytes sent by TLS, records and all.
     bytes_tls,
+    /// Of the bytes sent, those of TLS connections whose records the kernel makes.
+    bytes_ktls,
     /// Zero-copy sends the kernel copied after all.
     send_zc_copied,
     /// Times a socket took no more and we waited for it.
@@ -120,6 +122,8 @@ counters! {
     handshakes,
     /// Of those, resumed ones.
     handshakes_resumed,
+    /// Of those, connections whose records the kernel makes from then on.
+    ktls,
     /// TLS connections that failed, in the handshake or after it.
     tls_failed,
     /// Messages delivered to the service.

@@ -15,7 +15,7 @@ use crate::counters::Counters;
 use crate::engine::INBOUND_OVERSHOOT;
 use crate::service::{ConnectionId, CoreIndex, Service, Turn};
 use crate::start::{Orders, Seat};
-use crate::tls::{Scratch, TlsSource};
+use crate::tls::{KernelSuites, Scratch, Tls, TlsSource};
 use crate::wheel::{Tick, Wheel};
 
 /// A core's plaintext buffer is given back to the allocator above this.
@@ -31,6 +31,7 @@ pub(crate) struct Desk<S: Service> {
     pub(crate) limits: Limits,
     pub(crate) data_path: DataPath,
     pub(crate) tls: Vec<Option<TlsSource>>,
+    pub(crate) kernel: KernelSuites,
     pub(crate) counters: Arc<Counters>,
     pub(crate) everyone: Arc<Addresses>,
     pub(crate) inbox: Receiver<S::Message>,
@@ -60,6 +61,7 @@ impl<S: Service> Desk<S> {
             limits: seat.config.limits,
             data_path: seat.config.data_path,
             tls: seat.config.listeners.into_iter().map(|it| it.tls).collect(),
+            kernel: seat.kernel,
             counters: seat.counters,
             everyone: seat.everyone,
             inbox: seat.inbox,
@@ -150,7 +152,7 @@ impl<S: Service> Desk<S> {
         if connection.phase == Phase::Lingering {
             return;
         }
-        if connection.tls.is_none() {
+        if connection.tls.as_ref().is_none_or(Tls::is_kernel) {
             return self.present(id, bytes);
         }
         let mut plaintext = std::mem::take(&mut self.plaintext);
@@ -165,7 +167,7 @@ impl<S: Service> Desk<S> {
 
     fn take_off_tls(&mut self, id: ConnectionId, bytes: &[u8], plaintext: &mut Vec<u8>) {
         let Some(connection) = self.connections.find_mut(id) else { return };
-        let Some(tls) = &mut connection.tls else { return };
+        let Some(Tls::Records(tls)) = &mut connection.tls else { return };
         let was_handshaking = tls.is_handshaking();
         let read = tls.read(bytes, plaintext);
         let (is_ready, is_resumed) = (was_handshaking && !tls.is_handshaking(), tls.is_resumed());

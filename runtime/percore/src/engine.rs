@@ -18,14 +18,16 @@ use std::time::{Duration, Instant};
 
 use crate::connection::{Connection, Ending, Phase};
 use crate::desk::Desk;
-use crate::driver::{Detached, Driver, Event, Farewell, close};
+use crate::driver::{Detached, Driver, Event, Farewell, Reading, close};
 use crate::flush::{Flushed, flush};
 use crate::service::{ConnectionId, Service};
 use crate::start::{Order, Seat};
 use crate::sys::tcp_info;
+use crate::tls::Tls;
 use crate::wheel::Tick;
 
 mod held;
+mod kernel;
 mod overdue;
 
 pub use held::{PLAIN_BYTES, TLS_BYTES};
@@ -115,6 +117,7 @@ impl<S: Service, D: Driver> Engine<S, D> {
             Event::Received { id, inbound } => {
                 self.desk.received(id, self.driver.bytes(&inbound));
                 self.driver.give_back(inbound);
+                self.hand_over(id);
             }
             Event::Ended(id) => {
                 if let Some(connection) = self.desk.connections.find_mut(id) {
@@ -122,6 +125,7 @@ impl<S: Service, D: Driver> Engine<S, D> {
                     self.desk.connections.mark(id);
                 }
             }
+            Event::Failed(id) if self.hear_aside(id) => {}
             Event::Failed(id) => {
                 self.desk.counters.failed.one();
                 self.close(id, Farewell::Reset);
@@ -175,8 +179,10 @@ impl<S: Service, D: Driver> Engine<S, D> {
                 return;
             }
         };
+        let is_for_kernel = tls.is_some() && !desk.kernel.is_empty();
+        let reading = if is_for_kernel { Reading::Singly } else { Reading::Ahead };
         let id = desk.admit(Connection::new(peer, tls));
-        if let Err(error) = self.driver.attach(id, socket) {
+        if let Err(error) = self.driver.attach(id, socket, reading) {
             tracing::warn!(%error, "a connection could not be taken over");
             self.desk.counters.failed.one();
             self.close(id, Farewell::Reset);
@@ -190,8 +196,8 @@ impl<S: Service, D: Driver> Engine<S, D> {
         connection.is_sending = false;
         match result {
             Ok(n) => {
-                connection.outbound.advance(n);
                 let counters = &self.desk.counters;
+                connection.has_left(n, counters);
                 let path = if is_zero_copy { &counters.bytes_send_zc } else { &counters.bytes_send };
                 path.add(n as u64);
                 self.desk.connections.mark(id);
@@ -251,6 +257,10 @@ impl<S: Service, D: Driver> Engine<S, D> {
         if connection.owes_sent || connection.ending.is_some_and(|it| it != Ending::Finish) {
             return; // The service has ordered more, and it is marked.
         }
+        if self.has_unsent_record(id, is_draining) {
+            return self.block(id);
+        }
+        let Some(connection) = self.desk.connections.find_mut(id) else { return };
         if connection.phase == Phase::Lingering || connection.has_input_ended {
             if connection.has_input_ended {
                 self.say_goodbye(id);
@@ -273,9 +283,13 @@ impl<S: Service, D: Driver> Engine<S, D> {
     /// TLS says that what follows is no truncation; if the socket does not take it now, it stays unsaid.
     fn say_goodbye(&mut self, id: ConnectionId) {
         let Some(connection) = self.desk.connections.find_mut(id) else { return };
-        if let (Some(tls), Some(socket)) = (&mut connection.tls, self.driver.socket(id)) {
-            tls.say_goodbye();
-            let _ = tls.write(socket);
+        match (&mut connection.tls, self.driver.socket(id)) {
+            (Some(Tls::Records(tls)), Some(socket)) => {
+                tls.say_goodbye();
+                let _ = tls.write(socket);
+            }
+            (Some(Tls::Kernel(records)), Some(socket)) => records.say_goodbye(socket),
+            _ => {}
         }
     }
 

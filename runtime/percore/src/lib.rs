@@ -31,7 +31,7 @@ mod sys;
 mod tls;
 mod wheel;
 
-pub use config::{Config, DataPath, Driver, Limits, Listen};
+pub use config::{Config, DataPath, Driver, KernelTls, Limits, Listen};
 pub use counters::{CoreCounts, DriverReport, Snapshot};
 pub use engine::{INBOUND_OVERSHOOT, PLAIN_BYTES, TLS_BYTES};
 pub use inode::{HEAD_END, Inode};

@@ -21,6 +21,7 @@ use crate::driver::uring::{self, Uring};
 use crate::engine::Engine;
 use crate::listen;
 use crate::service::{CoreIndex, Service};
+use crate::tls::KernelSuites;
 
 /// Starts one thread per core, each with the service that `make` makes on that thread.
 ///
@@ -36,6 +37,8 @@ where
     let count = config.core_count();
     let (addresses, mut sockets) = listen::all(&config, count)?;
     let driver = choose(config.driver)?;
+    let has_tls = config.listeners.iter().any(|it| it.tls.is_some());
+    let kernel = if has_tls { KernelSuites::probe(config.kernel_tls) } else { KernelSuites::default() };
     let make = Arc::new(make);
     let everyone = Arc::new(Addresses::new(config.limits.connections_per_address));
     let (tell_ready, ready) = crossbeam_channel::bounded(count);
@@ -59,6 +62,7 @@ where
             orders: Arc::clone(&running.handle.cores[index].orders),
             inbox,
             everyone: Arc::clone(&everyone),
+            kernel: kernel.clone(),
         };
         let (make, tell_ready) = (Arc::clone(&make), tell_ready.clone());
         let is_ring = running.handle.driver.name == uring::NAME;
@@ -149,6 +153,8 @@ pub(crate) struct Seat<M> {
     pub(crate) orders: Arc<Orders>,
     pub(crate) inbox: Receiver<M>,
     pub(crate) everyone: Arc<Addresses>,
+    /// Which TLS the kernel can do for us.
+    pub(crate) kernel: KernelSuites,
 }
 
 /// What a core is ordered besides messages, so that a full inbox cannot keep it from stopping.

@@ -13,7 +13,9 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFlags};
 use rustix::net::{RecvFlags, SocketFlags};
 
-use super::{Detached, Driver, Event, Farewell, How, Inbound, LAST_ACCEPTS_MAX, Sending, close, send_now};
+use super::{
+    Detached, Driver, Event, Farewell, How, Inbound, LAST_ACCEPTS_MAX, Reading, Sending, close, send_now,
+};
 use crate::service::{Body, ConnectionId};
 use crate::start::Orders;
 
@@ -183,7 +185,7 @@ impl Driver for Epoll {
         }
     }
 
-    fn attach(&mut self, id: ConnectionId, socket: OwnedFd) -> io::Result<()> {
+    fn attach(&mut self, id: ConnectionId, socket: OwnedFd, _: Reading) -> io::Result<()> {
         let data = EventData::new_u64(u64::from(id.generation) | u64::from(id.index) << 32);
         let both = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(&self.epoll, &socket, data, both)?;
@@ -191,6 +193,10 @@ impl Driver for Epoll {
         self.slots[id.index()] =
             Some(Slot { generation: id.generation, socket, is_paused: false, has_unread: false });
         Ok(())
+    }
+
+    fn read_ahead(&mut self, _: ConnectionId) {
+        // Every read is a system call of its own, made when its event is asked for.
     }
 
     fn socket(&self, id: ConnectionId) -> Option<BorrowedFd<'_>> {

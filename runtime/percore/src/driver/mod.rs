@@ -41,7 +41,10 @@ pub(crate) trait Driver: Sized {
     fn resume_listening(&mut self);
 
     /// Takes a socket over, and reads from it.
-    fn attach(&mut self, id: ConnectionId, socket: OwnedFd) -> io::Result<()>;
+    fn attach(&mut self, id: ConnectionId, socket: OwnedFd, reading: Reading) -> io::Result<()>;
+
+    /// A connection that was [`Reading::Singly`] may be read ahead from now on.
+    fn read_ahead(&mut self, id: ConnectionId);
 
     /// The socket of a connection that is attached.
     fn socket(&self, id: ConnectionId) -> Option<BorrowedFd<'_>>;
@@ -77,6 +80,16 @@ pub(crate) trait Driver: Sized {
     fn shortages(&self) -> (u64, u64) {
         (0, 0)
     }
+}
+
+/// How much a driver may have read of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// As much as it likes.
+    Ahead,
+    /// Nothing beyond the last [`Event::Received`], until that has been dealt with: what the socket says next may mean
+    /// something else by then.
+    Singly,
 }
 
 /// How a body in memory is sent.

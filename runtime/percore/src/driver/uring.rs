@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Detached, Driver, Event, Farewell, How, Inbound, Sending, close, send_now};
+use super::{Detached, Driver, Event, Farewell, How, Inbound, Reading, Sending, close, send_now};
 use crate::service::{Body, ConnectionId};
 use crate::start::Orders;
 
@@ -84,6 +84,9 @@ struct Slot {
     /// It has sent more than was consumed before. A multishot receive hands over 64 KB before we can stop it, so this
     /// one is asked for one buffer at a time from then on.
     is_careful: bool,
+    /// With one receive at a time, the next one is prepared before the last one is told, and submitted after it was
+    /// dealt with.
+    reading: Reading,
     is_polling: bool,
     leaving: Option<Farewell>,
 }
@@ -102,7 +105,7 @@ pub(crate) fn probe() -> io::Result<()> {
         let mut driver = Uring::new()?;
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         let id = ConnectionId { index: 0, generation: 0 };
-        driver.attach(id, ours.into())?;
+        driver.attach(id, ours.into(), Reading::Ahead)?;
         io::Write::write_all(&mut &theirs, b"?")?;
         driver.wait(Some(Duration::from_secs(1)))?;
         let works =
@@ -151,7 +154,7 @@ impl Uring {
 
     fn receive(queue: &mut Queue, slot: &mut Slot) {
         let key = key(Kind::Receive, slot.id);
-        if slot.is_careful {
+        if slot.is_careful || slot.reading == Reading::Singly {
             queue.receive_once(slot.socket.as_fd(), key);
         } else {
             queue.receive(slot.socket.as_fd(), key);
@@ -304,7 +307,7 @@ impl Driver for Uring {
         self.listeners.resume(&mut self.queue);
     }
 
-    fn attach(&mut self, id: ConnectionId, socket: OwnedFd) -> io::Result<()> {
+    fn attach(&mut self, id: ConnectionId, socket: OwnedFd, reading: Reading) -> io::Result<()> {
         let mut slot = Slot {
             id,
             socket,
@@ -312,6 +315,7 @@ impl Driver for Uring {
             receiving: Receiving::Off,
             wants_input: true,
             is_careful: false,
+            reading,
             is_polling: false,
             leaving: None,
         };
@@ -320,6 +324,12 @@ impl Driver for Uring {
         debug_assert!(self.slots[id.index()].is_none(), "a slot is given away once");
         self.slots[id.index()] = Some(slot);
         Ok(())
+    }
+
+    fn read_ahead(&mut self, id: ConnectionId) {
+        if let Some(slot) = self.slot_mut(id) {
+            slot.reading = Reading::Ahead;
+        }
     }
 
     fn socket(&self, id: ConnectionId) -> Option<BorrowedFd<'_>> {

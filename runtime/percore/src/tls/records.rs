@@ -18,6 +18,8 @@ use rustls::{HandshakeKind, ServerConfig};
 
 use crate::connection::Outbound;
 use crate::driver::memory;
+use crate::sys::ktls::Version;
+use crate::tls::KernelSuites;
 
 /// Plaintext encrypted at a time: the most, and so the most ciphertext that waits on one slow connection.
 const BATCH_MAX: usize = 256 * 1024;
@@ -162,6 +164,20 @@ impl Records {
         self.unsent.bytes.capacity() + self.undecrypted.capacity()
     }
 
+    /// Whether nothing of the peer waits undecrypted.
+    pub(crate) fn is_aligned(&self) -> bool {
+        self.undecrypted.is_empty() && !self.has_failed
+    }
+
+    /// Whether the kernel knows what was agreed on.
+    pub(crate) fn is_for(&self, kernel: &KernelSuites) -> Option<Version> {
+        kernel.can(&self.session)
+    }
+
+    pub(crate) fn into_session(self) -> UnbufferedServerConnection {
+        self.session
+    }
+
     /// Whether records wait for the socket.
     pub(crate) fn wants_write(&self) -> bool {
         self.unsent.at < self.unsent.bytes.len()
@@ -261,4 +277,165 @@ impl Unsent {
 
 fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(rustix::net::send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+    use rustls::version::{TLS12, TLS13};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
+
+    use super::*;
+    use crate::tls::{Tls, TlsSource};
+
+    struct Pair {
+        ours: Records,
+        theirs: ClientConnection,
+        heard: Vec<u8>,
+    }
+
+    fn source() -> (TlsSource, CertificateDer<'static>) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        (TlsSource::new(vec![made.cert.der().clone()], key.into()).unwrap(), made.cert.der().clone())
+    }
+
+    impl Pair {
+        fn new(
+            (source, trusted): &(TlsSource, CertificateDer<'static>),
+            version: &'static SupportedProtocolVersion,
+        ) -> Self {
+            let Tls::Records(ours) = source.connection().unwrap() else {
+                panic!("the kernel has it already")
+            };
+            let mut roots = RootCertStore::empty();
+            roots.add(trusted.clone()).unwrap();
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let client =
+                ClientConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
+            let client = Arc::new(client.with_root_certificates(roots).with_no_client_auth());
+            let theirs = ClientConnection::new(client, "localhost".try_into().unwrap()).unwrap();
+            Self { ours: *ours, theirs, heard: Vec::new() }
+        }
+
+        fn says(&mut self) -> Vec<u8> {
+            let mut said = Vec::new();
+            while self.theirs.wants_write() {
+                self.theirs.write_tls(&mut said).unwrap();
+            }
+            said
+        }
+
+        /// Carries what both have to say, in pieces, until neither has any more.
+        fn carry(&mut self, piece: usize) {
+            loop {
+                let said = self.says();
+                let answered = std::mem::take(&mut self.ours.unsent).bytes;
+                if said.is_empty() && answered.is_empty() {
+                    return;
+                }
+                for piece in said.chunks(piece) {
+                    self.ours.read(piece, &mut self.heard).unwrap();
+                }
+                let mut answered = answered.as_slice();
+                while !answered.is_empty() {
+                    self.theirs.read_tls(&mut answered).unwrap();
+                    self.theirs.process_new_packets().unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_idle_connection_keeps_no_buffer_however_its_bytes_came() {
+        let source = source();
+        for (version, piece) in [(&TLS13, 1), (&TLS13, 7), (&TLS12, 3), (&TLS12, 1 << 16)] {
+            let mut pair = Pair::new(&source, version);
+            pair.carry(piece);
+            assert!(!pair.ours.is_handshaking() && pair.ours.is_aligned());
+            pair.theirs.writer().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+            pair.carry(piece);
+            assert_eq!(pair.heard, b"GET / HTTP/1.1\r\n\r\n");
+            assert_eq!((pair.ours.undecrypted.capacity(), pair.ours.unsent.bytes.capacity()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn goodbyes_are_said_once_and_heard() {
+        let source = source();
+        for version in [&TLS13, &TLS12] {
+            let mut pair = Pair::new(&source, version);
+            pair.carry(1 << 16);
+            pair.ours.say_goodbye();
+            pair.ours.say_goodbye();
+            pair.carry(1 << 16);
+            assert_eq!(pair.theirs.reader().read(&mut [0; 1]).unwrap(), 0, "the end, and no truncation");
+            pair.theirs.send_close_notify();
+            let said = pair.says();
+            assert!(pair.ours.read(&said, &mut Vec::new()).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_record_without_an_end_is_kept_so_long_and_no_longer() {
+        let source = source();
+        let mut pair = Pair::new(&source, &TLS13);
+        pair.carry(1 << 16);
+        // A handshake message of 16 MB, begun in records of 16 KB that rustls can open only one by one.
+        let mut kept = 0;
+        let result = (0..100).try_for_each(|_| {
+            let read = pair.ours.read(&[&[23, 3, 3, 0x40, 0][..], &[0; 8000]].concat(), &mut Vec::new());
+            kept = kept.max(pair.ours.undecrypted.len());
+            read.map(drop)
+        });
+        assert!(result.is_err() && kept <= UNDECRYPTED_BYTES, "{kept}");
+        assert_eq!(pair.ours.undecrypted.capacity(), 0);
+        assert!(pair.ours.read(&[0; 8000], &mut Vec::new()).is_ok(), "and is not asked again");
+    }
+
+    #[test]
+    fn any_bytes_at_any_time_are_an_error_at_most() {
+        let source = source();
+        let mut state = 0x2545_F491_4F6C_DD1D_u64;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        for case in 0..1500 {
+            let mut pair = Pair::new(&source, if case % 2 == 0 { &TLS13 } else { &TLS12 });
+            // Before, within and after the handshake.
+            for _ in 0..next(3) {
+                let said = pair.says();
+                pair.ours.read(&said, &mut pair.heard).unwrap();
+                let answered = std::mem::take(&mut pair.ours.unsent).bytes;
+                pair.theirs.read_tls(&mut answered.as_slice()).unwrap();
+                pair.theirs.process_new_packets().unwrap();
+            }
+            if !pair.theirs.is_handshaking() {
+                pair.theirs.writer().write_all(&[b'x'; 300]).unwrap();
+            }
+            let mut said = pair.says();
+            for _ in 0..=next(4) {
+                match next(4) {
+                    0 if !said.is_empty() => {
+                        let at = next(said.len());
+                        said[at] ^= 1 << next(8);
+                    }
+                    1 if !said.is_empty() => said.truncate(next(said.len())),
+                    2 => said.extend_from_within(..),
+                    _ => said.extend((0..next(40)).map(|_| next(256) as u8)),
+                }
+            }
+            let (mut rest, mut failures) = (said.as_slice(), 0);
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at(1 + next(rest.len()));
+                failures += usize::from(pair.ours.read(piece, &mut Vec::new()).is_err());
+                rest = after;
+            }
+            pair.ours.say_goodbye();
+            assert!(failures <= 1, "an error is said once");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::Tls;
 use super::records::Records;
 use super::tickets::Tickets;
 
@@ -59,8 +60,8 @@ impl TlsSource {
         self.tickets.share(secrets);
     }
 
-    pub(crate) fn connection(&self) -> Result<Box<Records>, rustls::Error> {
-        Ok(Box::new(Records::new(self.current.load_full())?))
+    pub(crate) fn connection(&self) -> Result<Tls, rustls::Error> {
+        Ok(Tls::Records(Box::new(Records::new(self.current.load_full())?)))
     }
 }
 
@@ -76,6 +77,8 @@ fn server_config(
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.ticketer = tickets;
+    // For the kernel, where it makes the records: `tls::kernel`.
+    config.enable_secret_extraction = true;
     // The other way to resume, by a table of ours, would cost memory per viewer; tickets do not.
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     Ok(config)

@@ -13,7 +13,8 @@ use percore::rustls::crypto::aws_lc_rs::default_provider;
 use percore::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use percore::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use percore::{
-    Body, Config, ConnectionId, CoreIndex, Driver, Inode, Limits, Listen, Running, Service, TlsSource, Turn,
+    Body, Config, ConnectionId, CoreIndex, Driver, Inode, KernelTls, Limits, Listen, Running, Service,
+    TlsSource, Turn,
 };
 
 /// What a connection of `Lines` is doing.
@@ -25,7 +26,7 @@ pub enum Doing {
 }
 
 /// Answers one line after the other:
-/// `echo X` with X · `inode` with the inode · `range F L` with a piece of its body · `wait` with what
+/// `echo X` with X · `inode` with the inode · `head` with its head · `range F L` with a piece of its body · `wait` with what
 /// `Tell::Release` says · `flood N` with N bodies of one byte · `bye X` with X, then finish · `abort` with a reset ·
 /// `never` with nothing.
 pub struct Lines {
@@ -58,6 +59,7 @@ impl Service for Lines {
         match verb {
             "echo" => turn.send(id, Bytes::copy_from_slice(format!("{rest}\n").as_bytes())),
             "inode" => turn.send(id, Body::whole(Arc::clone(&self.inode))),
+            "head" => turn.send(id, Body::head(Arc::clone(&self.inode))),
             "range" => {
                 let (from, len) = rest.split_once(' ').unwrap();
                 turn.send(id, Bytes::from_static(b"piece:"));
@@ -132,8 +134,26 @@ pub fn on_each_driver(story: impl Fn(Config)) {
             listeners: vec![Listen::plain(([127, 0, 0, 1], 0).into())],
             cores: 2,
             driver,
+            kernel_tls: kernel_tls(),
+            limits: patient(),
             ..Config::default()
         });
+    }
+}
+
+/// `make ktls` runs these stories once more, where the kernel makes the records of TLS.
+pub fn kernel_tls() -> KernelTls {
+    match std::env::var_os("MASCARET_KERNEL_TLS") {
+        Some(_) => KernelTls::Auto,
+        None => KernelTls::Off,
+    }
+}
+
+/// The machine of `make ktls` is emulated: forty handshakes at once take longer than a stranger may.
+fn patient() -> Limits {
+    match kernel_tls() {
+        KernelTls::Auto => Limits { handshake: Duration::from_secs(60), ..Limits::default() },
+        KernelTls::Off => Limits::default(),
     }
 }
 

@@ -11,7 +11,7 @@ fn crowd(driver: &mut Uring, count: u32, times: usize) -> Vec<UnixStream> {
     let mut peers = Vec::new();
     for index in 0..count {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        driver.attach(ConnectionId { index, generation: 0 }, ours.into()).unwrap();
+        driver.attach(ConnectionId { index, generation: 0 }, ours.into(), Reading::Ahead).unwrap();
         theirs.write_all(&index.to_be_bytes().repeat(times)).unwrap();
         peers.push(theirs);
     }

@@ -2,4 +2,6 @@
 
 pub mod amf0;
 pub mod flv;
+pub mod http;
 pub mod rtmp;
+pub mod viewers;

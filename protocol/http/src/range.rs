@@ -36,10 +36,10 @@ impl Range {
     /// Reads the field's value; `None` where the field is to be ignored.
     pub fn parse(value: &str) -> Option<Self> {
         let (unit, set) = value.split_once('=')?;
-        if !unit.trim().eq_ignore_ascii_case("bytes") {
+        if !unit.eq_ignore_ascii_case("bytes") {
             return None;
         }
-        let (first, last) = set.trim().split_once('-')?;
+        let (first, last) = set.trim_matches([' ', '\t']).split_once('-')?;
         match (first.is_empty(), last.is_empty()) {
             (true, true) => None,
             (true, false) => Some(Self::Suffix(digits(last)?)),
@@ -93,6 +93,11 @@ mod tests {
         assert_eq!(sent("bytes=2-", 10), Some(Ok((2, 8))));
         assert_eq!(sent("bytes=2-99", 10), Some(Ok((2, 8))));
         assert_eq!(sent("bytes=-3", 10), Some(Ok((7, 3))));
+        assert_eq!(
+            sent("Bytes= 2-5\t", 10),
+            Some(Ok((2, 4))),
+            "white space around a list's element is allowed"
+        );
         assert_eq!(sent("bytes=-99", 10), Some(Ok((0, 10))));
     }
 
@@ -113,6 +118,8 @@ mod tests {
             "bytes=",
             "bytes",
             "items=0-1",
+            "bytes =0-1",
+            "bytes=0 -1",
             "bytes=+1-2",
             "bytes=a-",
         ] {

@@ -112,6 +112,10 @@ pub(crate) const fn bad(why: &'static str) -> Refusal {
 
 fn read(input: &[u8]) -> Result<Option<(Request<'_>, usize)>, Refusal> {
     let seen = &input[..input.len().min(MAX_HEAD_BYTES)];
+    // httparse passes over empty lines of either kind; this one would be waited behind.
+    if seen.chunks(2).find(|two| *two != b"\r\n").is_some_and(|two| two[0] == b'\n') {
+        return Err(bad("a line ends in a bare CR or LF"));
+    }
     let mut fields = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut head = httparse::Request::new(&mut []);
     let consumed = match head.parse_with_uninit_headers(seen, &mut fields) {
@@ -384,6 +388,12 @@ mod tests {
         }
         assert_eq!(status(b"GET / HTTP/1.1\nHost: e\n\n"), 400);
         assert_eq!(status(b"GET / HTTP/1.1\r\nHost: e\r\n\n"), 400);
+        assert_eq!(
+            (status(b"\n"), status(b"\r\n\r\n\n\r\n")),
+            (400, 400),
+            "at once, and not when more has come"
+        );
+        assert_eq!(parse(b"\r\n\r\n\r"), Parsed::Incomplete);
     }
 
     #[test]

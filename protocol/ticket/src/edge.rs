@@ -92,7 +92,8 @@ impl EdgeNumber {
         number.map_or(0, |number| number.0.get())
     }
 
-    pub(crate) fn from_wire(number: u16) -> Option<Self> {
+    /// What a token's two bytes say.
+    pub fn from_wire(number: u16) -> Option<Self> {
         NonZeroU16::new(number).map(Self)
     }
 }

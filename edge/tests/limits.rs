@@ -10,6 +10,7 @@ use stage::{Cluster, Edge, FIRST, Viewer, body, on_both_drivers, segment_path, s
 
 on_both_drivers! {
     windows_that_are_full_list_gaps_and_go_on,
+    every_limit_has_its_counter_in_the_metrics,
 }
 
 /// One of the edge's metrics without labels.
@@ -51,11 +52,10 @@ fn windows_that_are_full_list_gaps_and_go_on(driver: Driver) {
     edge.ends();
 }
 
-#[test]
-fn every_limit_has_its_counter_in_the_metrics() {
+fn every_limit_has_its_counter_in_the_metrics(driver: Driver) {
     let cluster = Cluster::new();
     let ingest = cluster.ingest(MediaSpan::from_secs(2));
-    let edge = cluster.edge(settings(Driver::Auto, &[&ingest]));
+    let edge = cluster.edge(settings(driver, &[&ingest]));
     let (_, metrics) = edge.operator("/metrics");
     for counter in [
         "refused_full",

@@ -8,10 +8,14 @@ use node::fan::control::server;
 use node::settings::{Address, Parsed};
 use percore::Driver;
 use percore::rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
-use stage::{Cluster, Edge, any, settings, until};
+use stage::{Cluster, Edge, any, on_both_drivers, settings, until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+
+on_both_drivers! {
+    a_session_of_one_edge_is_resumed_at_another_and_not_when_the_keys_have_changed_twice,
+}
 
 /// Asks for what is not there; how the handshake was done.
 fn visit(edge: &Edge, client: &Arc<ClientConfig>) -> HandshakeKind {
@@ -24,8 +28,7 @@ fn visit(edge: &Edge, client: &Arc<ClientConfig>) -> HandshakeKind {
     peer.conn.handshake_kind().unwrap()
 }
 
-#[test]
-fn a_session_of_one_edge_is_resumed_at_another_and_not_when_the_keys_have_changed_twice() {
+fn a_session_of_one_edge_is_resumed_at_another_and_not_when_the_keys_have_changed_twice(driver: Driver) {
     let cluster = Cluster::new();
     let keys =
         |secrets: &[u8]| secrets.iter().map(|byte| TicketKey { kid: 0, secret: [*byte; 32] }).collect();
@@ -46,7 +49,7 @@ fn a_session_of_one_edge_is_resumed_at_another_and_not_when_the_keys_have_change
             id: Parsed(name.parse().unwrap()),
             https: Some(Address(any())),
             lbs: vec![Parsed(balancer.address().into())],
-            ..settings(Driver::Auto, &[])
+            ..settings(driver, &[])
         })
     });
     let client = || cluster.node("viewer").certificates.https_client_config().unwrap();

@@ -159,7 +159,7 @@ fn head(text: &[u8], consumed: usize) -> Option<Asked<'_>> {
         method,
         path,
         query,
-        host: named.or(hosts.first().and_then(|host| std::str::from_utf8(host).ok())),
+        host: named.or_else(|| hosts.first().and_then(|host| std::str::from_utf8(host).ok())),
         is_1_1,
         keep_alive: !says("close") && (is_1_1 || says("keep-alive")),
         accepts_gzip: takes_gzip(&String::from_utf8_lossy(&of("Accept-Encoding").join(&b','))),

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::counters::Counters;
+use crate::rows::Rows;
 use crate::service::{Body, ConnectionId};
 use crate::tls::Tls;
 use crate::wheel::Tick;
@@ -166,14 +167,16 @@ impl Outbound {
 /// All connections of one core.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    slots: Vec<Slot>,
+    slots: Rows<Slot>,
+    /// Slots that were ever given away.
+    made: u32,
     free: Vec<u32>,
     open: usize,
     dirty: VecDeque<ConnectionId>,
     bodies_max: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Slot {
     generation: u32,
     connection: Option<Connection>,
@@ -181,7 +184,14 @@ struct Slot {
 
 impl Connections {
     pub(crate) fn new(bodies_max: usize) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), open: 0, dirty: VecDeque::new(), bodies_max }
+        Self {
+            slots: Rows::default(),
+            made: 0,
+            free: Vec::new(),
+            open: 0,
+            dirty: VecDeque::new(),
+            bodies_max,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -190,16 +200,16 @@ impl Connections {
 
     /// Slots in use, including those whose driver has not let go yet.
     pub(crate) fn occupied(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.made as usize - self.free.len()
     }
 
     pub(crate) fn insert(&mut self, connection: Connection) -> ConnectionId {
         self.open += 1;
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, connection: None });
-            self.slots.len() as u32 - 1
+            self.made += 1;
+            self.made - 1
         });
-        let slot = &mut self.slots[index as usize];
+        let slot = self.slots.reach(index as usize);
         slot.connection = Some(connection);
         ConnectionId { index, generation: slot.generation }
     }

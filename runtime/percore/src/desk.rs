@@ -13,6 +13,7 @@ use crate::config::{DataPath, Limits};
 use crate::connection::{Connection, Connections, Ending, Phase};
 use crate::counters::Counters;
 use crate::engine::INBOUND_OVERSHOOT;
+use crate::rows::Rows;
 use crate::service::{ConnectionId, CoreIndex, Service, Turn};
 use crate::start::{Orders, Seat};
 use crate::tls::{KernelSuites, Scratch, Tls, TlsSource};
@@ -24,7 +25,7 @@ const PLAINTEXT_KEPT: usize = 64 * 1024;
 pub(crate) struct Desk<S: Service> {
     pub(crate) service: S,
     /// By slot, beside the connections, so that a [`Turn`] need not know their type.
-    states: Vec<S::State>,
+    states: Rows<S::State>,
     pub(crate) connections: Connections,
     pub(crate) wheel: Wheel,
     pub(crate) core: CoreIndex,
@@ -54,7 +55,7 @@ impl<S: Service> Desk<S> {
         let now = Instant::now();
         Self {
             service,
-            states: Vec::new(),
+            states: Rows::default(),
             connections: Connections::new(seat.config.limits.outbound_bodies),
             wheel: Wheel::new(),
             core: seat.core,
@@ -83,7 +84,7 @@ impl<S: Service> Desk<S> {
         self.tick = Tick::at(self.now - self.started);
     }
 
-    fn parts(&mut self) -> (&mut S, &mut [S::State], Turn<'_>) {
+    fn parts(&mut self) -> (&mut S, &mut Rows<S::State>, Turn<'_>) {
         let turn = Turn {
             now: self.now,
             core: self.core,
@@ -101,7 +102,7 @@ impl<S: Service> Desk<S> {
         };
         let id = self.connections.insert(connection);
         self.charge(id);
-        self.states.resize_with(self.states.len().max(id.index() + 1), S::State::default);
+        self.states.reach(id.index());
         self.counters.accepted.one();
         self.counters.open.set(self.connections.len() as u64);
         self.enter(id, phase, limit);

@@ -24,6 +24,7 @@ mod engine;
 mod flush;
 mod inode;
 mod listen;
+mod rows;
 mod service;
 mod start;
 mod store;

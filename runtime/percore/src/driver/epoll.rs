@@ -16,6 +16,7 @@ use rustix::net::{RecvFlags, SocketFlags};
 use super::{
     Detached, Driver, Event, Farewell, How, Inbound, LAST_ACCEPTS_MAX, Reading, Sending, close, send_now,
 };
+use crate::rows::Rows;
 use crate::service::{Body, ConnectionId};
 use crate::start::Orders;
 
@@ -39,7 +40,7 @@ pub(crate) struct Epoll {
     /// What asks for another turn comes after the next wait, so that what is new is not starved.
     later: VecDeque<Task>,
     is_closing: bool,
-    slots: Vec<Option<Slot>>,
+    slots: Rows<Option<Slot>>,
     listeners: Vec<Option<OwnedFd>>,
     orders: Option<Arc<Orders>>,
     buffer: Vec<u8>,
@@ -70,7 +71,7 @@ impl Epoll {
             tasks: VecDeque::new(),
             later: VecDeque::new(),
             is_closing: false,
-            slots: Vec::new(),
+            slots: Rows::default(),
             listeners: Vec::new(),
             orders: None,
             buffer: vec![0; READ_MAX],
@@ -189,8 +190,7 @@ impl Driver for Epoll {
         let data = EventData::new_u64(u64::from(id.generation) | u64::from(id.index) << 32);
         let both = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(&self.epoll, &socket, data, both)?;
-        self.slots.resize_with(self.slots.len().max(id.index() + 1), || None);
-        self.slots[id.index()] =
+        *self.slots.reach(id.index()) =
             Some(Slot { generation: id.generation, socket, is_paused: false, has_unread: false });
         Ok(())
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Detached, Driver, Event, Farewell, How, Inbound, Reading, Sending, close, send_now};
+use crate::rows::Rows;
 use crate::service::{Body, ConnectionId};
 use crate::start::Orders;
 
@@ -35,7 +36,7 @@ pub(crate) struct Uring {
     queue: Queue,
     buffers: ManuallyDrop<Buffers>,
     sends: ManuallyDrop<Sends>,
-    slots: Vec<Option<Slot>>,
+    slots: Rows<Option<Slot>>,
     listeners: Listeners,
     orders: Option<Arc<Orders>>,
     /// Connections whose cancel has not found everything: it is said again with the next wait. Not at once: only in a
@@ -132,7 +133,7 @@ impl Uring {
             queue,
             buffers: ManuallyDrop::new(buffers),
             sends: ManuallyDrop::default(),
-            slots: Vec::new(),
+            slots: Rows::default(),
             listeners: Listeners::default(),
             orders: None,
             to_cancel: Vec::new(),
@@ -320,9 +321,9 @@ impl Driver for Uring {
             leaving: None,
         };
         Self::receive(&mut self.queue, &mut slot);
-        self.slots.resize_with(self.slots.len().max(id.index() + 1), || None);
-        debug_assert!(self.slots[id.index()].is_none(), "a slot is given away once");
-        self.slots[id.index()] = Some(slot);
+        let place = self.slots.reach(id.index());
+        debug_assert!(place.is_none(), "a slot is given away once");
+        *place = Some(slot);
         Ok(())
     }
 

@@ -10,6 +10,9 @@ use super::queue::Queue;
 use crate::driver::memory;
 use crate::service::{Body, ConnectionId};
 
+/// Places that are kept while nothing is being sent.
+const KEPT: usize = 1024;
+
 /// Bodies by the key of their request.
 #[derive(Debug, Default)]
 pub(crate) struct Sends {
@@ -59,6 +62,10 @@ impl Sends {
     pub(crate) fn end(&mut self, place: u32) {
         if self.places.get_mut(place as usize).is_some_and(|it| it.take().is_some()) {
             self.free.push(place);
+            if self.free.len() == self.places.len() && self.places.len() > KEPT {
+                // Ten thousand waiters were released at once; nobody needs their places until the next time.
+                *self = Self::default();
+            }
         }
     }
 }

@@ -196,7 +196,8 @@ fn a_drain_lets_answers_finish_and_accepts_nobody() {
         let lit = lines_with(config, Inode::write(b"HEAD\n", &pattern(24 << 20)).unwrap());
         let (mut idle, mut waiting, mut reading) = (lit.connect(), lit.connect(), lit.connect());
         ask(&mut idle, "echo here\n", "here\n");
-        waiting.write_all(b"wait\n").unwrap();
+        // One segment with both lines: who has heard the first has been read to the end of the second.
+        ask(&mut waiting, "echo there\nwait\n", "there\n");
         reading.write_all(b"inode\n").unwrap();
         hear(&mut reading, 5);
         let handle = lit.running.handle();

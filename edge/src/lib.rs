@@ -16,6 +16,7 @@ mod panel;
 mod settings;
 mod shell;
 mod start;
+mod succession;
 mod viewers;
 
 pub use settings::{EdgeName, LimitSettings, PublicUrl, Settings};

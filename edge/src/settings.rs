@@ -59,6 +59,9 @@ pub struct Settings {
     /// How long an ended broadcast stays, 0 s to 1 h, and how long one that nothing fresh comes of keeps its segments.
     /// Default `1 min`.
     pub keep_ended: Seconds<0, 3_600>,
+    /// Whether another process may listen at the same addresses; the kernel then shares viewers out among both. Without
+    /// it a port that somebody listens on is refused. `operator.handover` does not need it. Default `false`.
+    pub shared_port: bool,
     /// Cores that answer viewers, 1 to 256; 0 for as many as the process may use. Default `0`.
     pub cores: Number<0, 256>,
     /// Whether each of them is pinned to a processor. Default `false`.
@@ -192,6 +195,7 @@ impl Default for Settings {
             segment_store: None,
             blocking_reload: false,
             keep_ended: Seconds::new(60),
+            shared_port: false,
             cores: Number::new(0),
             pin: false,
             driver: Parsed(Driver::Auto),

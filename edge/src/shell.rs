@@ -12,13 +12,15 @@
 use crate::board::{Board, Notice};
 use crate::line::{Line, Now, Output};
 use crate::orders::{Changed, Orders};
+use crate::succession::Inheritance;
 use crate::viewers::Updates;
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use delivery::Update;
-use edgefan::{Event, Load};
+use edgefan::{Address, Event, Load};
 use media::BitRate;
 use node::fan::control::client::{ControlClient, Told};
 use node::fan::subscriber::Subscription;
+use node::service::Service;
 use node::{Drain, Stop};
 use percore::{CoreCounts, Handle, Inode, TellError, TlsSource};
 use std::collections::VecDeque;
@@ -46,6 +48,10 @@ const RETRY: Duration = Duration::from_millis(2);
 pub(crate) enum Word {
     Event(Event),
     Told(Told),
+    /// A successor asks for our sockets: what it must have is the answer. Links that only one of us may have are its.
+    Asked(Sender<Inheritance>),
+    /// It is gone before it was ready.
+    GivenUp,
 }
 
 /// What runs on the line's thread.
@@ -66,6 +72,13 @@ pub(crate) struct LineThread {
     /// Set when the thread should end.
     pub(crate) is_over: Arc<AtomicBool>,
     pub(crate) drain_steer: Duration,
+    /// The balancers to link to.
+    pub(crate) balancers: Vec<Address>,
+    /// A successor is being filled, or serves: our links are its, and time stands still here.
+    pub(crate) is_asked: bool,
+    pub(crate) service: Service,
+    /// Our port is served on when we end.
+    pub(crate) is_handed_over: Arc<AtomicBool>,
 }
 
 impl LineThread {
@@ -101,7 +114,19 @@ impl LineThread {
 
     fn hear(&mut self, word: Word, updates: &mut Updates) {
         match word {
+            // The end of our own links is not to be seen.
+            Word::Event(_) if self.is_asked => {}
             Word::Event(event) => self.line.push(now(), event),
+            Word::Asked(answer) => {
+                let inheritance = Inheritance::of(Notice::of(&self.line, now().at, false));
+                self.is_asked = true;
+                self.link(Vec::new(), Vec::new());
+                let _ = answer.send(inheritance);
+            }
+            Word::GivenUp => {
+                self.is_asked = false;
+                self.link(self.orders.ingests(), self.balancers.clone());
+            }
             Word::Told(told) => match self.orders.take(told) {
                 Changed::Nothing => {}
                 Changed::Ingests(ingests) => self.subscription.set_ingests(ingests),
@@ -112,6 +137,13 @@ impl LineThread {
             },
         }
         self.carry(updates);
+    }
+
+    fn link(&self, ingests: Vec<Address>, balancers: Vec<Address>) {
+        self.subscription.set_ingests(ingests);
+        if let Some(control) = &self.control {
+            control.set_balancers(balancers);
+        }
     }
 
     /// The keys of tokens are the root of those of TLS tickets: the same fleet knows them, and they change together.
@@ -134,10 +166,16 @@ impl LineThread {
     }
 
     fn tick(&mut self, now: Now, egress: &mut Egress, leaving: &mut Leaving) {
+        if self.is_asked {
+            return self.tell_service();
+        }
         let mut updates = Vec::new();
         self.line.tick(now);
         self.carry(&mut updates);
-        let is_draining = self.stop.is_stopping() || self.drain.is_draining() || self.orders.is_to_drain();
+        let is_handed_over = self.is_handed_over.load(Ordering::Acquire);
+        let is_draining = (self.stop.is_stopping() && !is_handed_over)
+            || self.drain.is_draining()
+            || self.orders.is_to_drain();
         // Nobody steers viewers away where no balancer is.
         let steer = if self.orders.balancers_up() > 0 { self.drain_steer } else { Duration::ZERO };
         if let Some(has_left) = leaving.turn(is_draining, steer, now.at) {
@@ -159,6 +197,15 @@ impl LineThread {
             });
         }
         self.board.write(notice);
+        self.tell_service();
+    }
+
+    /// One line for the service manager.
+    fn tell_service(&self) {
+        let (notice, viewers) = (self.board.read(), self.cores.counters().total.open);
+        let why = if self.is_asked { "relieved by a successor" } else { &notice.why };
+        let broadcasts = notice.broadcasts.iter().filter(|it| it.is_listed).count();
+        self.service.status(&format!("{why}; {broadcasts} broadcasts, {viewers} connections of viewers"));
     }
 
     /// Tells every core the same. A core that is behind is waited for: what it misses it would never learn.

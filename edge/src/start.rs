@@ -7,6 +7,7 @@ use crate::orders::Orders;
 use crate::panel::Sources;
 use crate::settings::Settings;
 use crate::shell::{LineThread, WORDS, Word};
+use crate::succession::{Ports, Succeeded, succeed};
 use crate::viewers::{Updates, Viewers};
 use delivery::Policy;
 use edgefan::EdgeFacts;
@@ -14,6 +15,7 @@ use media::BitRate;
 use node::Node;
 use node::certs::Shown;
 use node::fan::{control, subscriber};
+use node::handover::Offer;
 use percore::{Inode, InodeStore, Listen, TlsSource};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -50,6 +52,14 @@ pub enum EdgeError {
         /// Why.
         error: std::io::Error,
     },
+    /// A predecessor could not be relieved, or the sockets cannot be offered.
+    #[error("operator.handover {}: {error}", path.display())]
+    Handover {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// A core panicked; a defect.
     #[error(transparent)]
     Core(#[from] percore::CorePanicked),
@@ -63,6 +73,9 @@ pub struct Running {
     links: (subscriber::Subscription, Option<control::client::ControlClient>),
     has_left: Arc<AtomicBool>,
     is_over: Arc<AtomicBool>,
+    /// A successor serves at our address, or will.
+    is_handed_over: Arc<AtomicBool>,
+    offer: Option<Offer>,
     drain_steer: Duration,
     drain: Duration,
 }
@@ -97,7 +110,7 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
     let link_tls = node.certificates.cluster_client_config()?;
 
     let (tls, shown) = settings.https.map(|_| https_source(node)).transpose()?.unzip();
-    let (cores, counts) = start_cores(&settings, tls.as_ref())?;
+    let (cores, counts, ports) = start_cores(&settings, node, tls.as_ref())?;
     let board = Arc::new(Board::default());
     let handle = cores.handle();
     let mut panel = Sources {
@@ -113,6 +126,12 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
     node.operator.open(panel);
 
     let (tell, words) = crossbeam_channel::bounded(WORDS);
+    let is_handed_over = Arc::new(AtomicBool::new(node.sockets.outlive_us()));
+    let succeeded = Succeeded {
+        tell: tell.clone(),
+        is_handed_over: Arc::clone(&is_handed_over),
+        stop: node.stop.clone(),
+    };
     let own_ingests: Vec<_> = settings.ingests.iter().map(|ingest| ingest.0.clone()).collect();
     let balancers: Vec<_> = settings.lbs.iter().map(|lb| lb.0.clone()).collect();
     let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -133,6 +152,7 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
         None
     } else {
         let edge = edge_facts(&settings, cores.addresses());
+        let balancers = balancers.clone();
         let told = control::client::Settings { node: settings.id.0.node.clone(), version, edge, balancers };
         let client = control::client::start(told, link_tls, move |told| drop(tell.send(Word::Told(told))))
             .map_err(|error| EdgeError::Thread { what: "links to balancers", error })?;
@@ -155,32 +175,50 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
         cores: cores.handle(),
         subscription: subscription.clone(),
         control: control.clone(),
-        board,
+        board: Arc::clone(&board),
         stop: node.stop.clone(),
         drain: node.drain.clone(),
         has_left: Arc::clone(&has_left),
         is_over: Arc::clone(&is_over),
         drain_steer: settings.drain_steer.duration(),
+        balancers,
+        is_asked: false,
+        service: node.service.clone(),
+        is_handed_over: Arc::clone(&is_handed_over),
     };
     let line = std::thread::Builder::new()
         .name("line".into())
         .spawn(move || line.run())
         .map_err(|error| EdgeError::Thread { what: "the line", error })?;
-    tracing::info!(id = %settings.id, addresses = ?cores.addresses(), "edge listens");
-    Ok(Running {
+    let mut running = Running {
         cores,
         line: Some(line),
         links: (subscription, control),
         has_left,
         is_over,
+        is_handed_over,
+        offer: None,
         drain_steer: settings.drain_steer.duration(),
         drain: settings.drain.duration(),
-    })
+    };
+    match succeed(node, &settings, ports, &board, &running.cores.handle(), succeeded) {
+        Ok(offer) => running.offer = offer,
+        Err(error) => {
+            // Nobody has come to us yet.
+            running.drain_steer = Duration::ZERO;
+            node.stop.signal();
+            running.end()?;
+            return Err(error);
+        }
+    }
+    tracing::info!(id = %settings.id, addresses = ?running.addresses(), "edge listens");
+    node.service.is_ready();
+    Ok(running)
 }
 
-type CoresAndCounts = (percore::Running<Updates>, Arc<[Arc<CoreRequests>]>);
+type Started = (percore::Running<Updates>, Arc<[Arc<CoreRequests>]>, Ports);
 
-fn start_cores(settings: &Settings, tls: Option<&TlsSource>) -> Result<CoresAndCounts, EdgeError> {
+fn start_cores(settings: &Settings, node: &Node, tls: Option<&TlsSource>) -> Result<Started, EdgeError> {
     let mut listeners = vec![Listen::plain(settings.http.0)];
     if let (Some(https), Some(tls)) = (settings.https, tls) {
         listeners.push(Listen::tls(https.0, tls.clone()));
@@ -193,8 +231,15 @@ fn start_cores(settings: &Settings, tls: Option<&TlsSource>) -> Result<CoresAndC
         data_path: settings.data_path.0,
         kernel_tls: settings.ktls.0,
         limits: percore::Limits::default(),
+        waits: true,
     };
-    config.limits = settings.limits.for_percore(config.core_count(), node::descriptors::raise());
+    let cores = config.core_count();
+    config.limits = settings.limits.for_percore(cores, node::descriptors::raise());
+    let mut ports = Ports::default();
+    for (listen, name) in std::mem::take(&mut config.listeners).into_iter().zip(["http", "https"]) {
+        let listen = if settings.shared_port { listen.shared() } else { listen };
+        config.listeners.push(ports.open(node, name, listen, &config.limits, cores)?);
+    }
     let counts: Arc<[Arc<CoreRequests>]> = (0..config.core_count()).map(|_| Arc::default()).collect();
     let policy = Policy {
         cors: settings.cors.0.clone(),
@@ -204,7 +249,7 @@ fn start_cores(settings: &Settings, tls: Option<&TlsSource>) -> Result<CoresAndC
     let of_core = Arc::clone(&counts);
     let cores =
         percore::start(config, move |core| Viewers::new(policy.clone(), Arc::clone(&of_core[core.0])))?;
-    Ok((cores, counts))
+    Ok((cores, counts, ports))
 }
 
 impl Running {
@@ -223,6 +268,11 @@ impl Running {
     /// # Errors
     /// A core panicked.
     pub fn end(mut self) -> Result<(), EdgeError> {
+        // Our copies of the sockets are closed with it.
+        drop(self.offer.take());
+        if self.is_handed_over.load(Ordering::Acquire) {
+            return self.end_relieved();
+        }
         let until = Instant::now() + self.drain_steer + POLL * 5;
         while !self.has_left.load(Ordering::Acquire)
             && self.cores.counters().total.open > 0
@@ -231,6 +281,23 @@ impl Running {
             std::thread::sleep(POLL);
         }
         self.cores.drain(self.drain);
+        self.end_line();
+        Ok(self.cores.join()?)
+    }
+
+    /// Somebody else serves at our address: nobody is sent away, and the line still answers.
+    fn end_relieved(mut self) -> Result<(), EdgeError> {
+        self.cores.hand_over(self.drain);
+        let handle = self.cores.handle();
+        let until = Instant::now() + self.drain + POLL * 5;
+        while handle.counters().total.open > 0 && Instant::now() < until {
+            std::thread::sleep(POLL);
+        }
+        self.end_line();
+        Ok(self.cores.join()?)
+    }
+
+    fn end_line(&mut self) {
         self.is_over.store(true, Ordering::Release);
         if let Some(line) = self.line.take()
             && line.join().is_err()
@@ -242,7 +309,6 @@ impl Running {
         if let Some(control) = control {
             control.stop();
         }
-        Ok(self.cores.join()?)
     }
 }
 

@@ -102,7 +102,9 @@ impl Service for Viewers {
                 turn.finish(id);
                 input.len()
             }
-            Parsed::Whole { request, consumed } => {
+            Parsed::Whole { mut request, consumed } => {
+                // The next request goes to whoever is at our address then.
+                request.keep_alive &= !turn.is_draining();
                 let moment = self.moment(turn);
                 let answered = match self.delivery.ask(moment, id, &request) {
                     Answer::Now(reply) | Answer::Never(reply) => {
@@ -164,7 +166,8 @@ impl Service for Viewers {
 
     fn draining(&mut self, turn: &mut Turn<'_>) {
         let now = self.moment(turn);
-        self.delivery.push(now, Update::Leaving(true));
+        let is_handed_over = turn.is_handed_over();
+        self.delivery.push(now, if is_handed_over { Update::Moved } else { Update::Leaving(true) });
         self.release(turn);
     }
 }

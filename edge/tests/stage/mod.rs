@@ -63,7 +63,7 @@ impl Cluster {
 
     pub(crate) fn node(&self, role: &'static str) -> Node {
         let settings = NodeSettings {
-            operator: OperatorSettings { listen: Address(any()) },
+            operator: OperatorSettings { listen: Address(any()), ..OperatorSettings::default() },
             certificates: CertificateSettings {
                 directory: self.directory.path().to_owned(),
                 ..CertificateSettings::default()

@@ -10,6 +10,8 @@ use node::settings::Address;
 use node::{Node, NodeSettings, Stop};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// The name of the test that every file with such edges has, and that calls [`be_one_if_told`].
@@ -17,6 +19,7 @@ const TEST: &str = "one_of_the_processes";
 /// What tells it: what to be, and with which words.
 const BE: &str = "MASCARET_TEST_BE";
 const WORDS: &str = "MASCARET_TEST_WORDS";
+const HANDOVER: &str = "MASCARET_TEST_HANDOVER";
 const CERTIFICATES: &str = "MASCARET_TEST_CERTIFICATES";
 
 /// A process of ours that says one line when it is ready, and ends when its stdin does.
@@ -24,24 +27,31 @@ pub(crate) struct Process {
     child: Child,
     /// The words of its line.
     pub(crate) said: Vec<String>,
-    _stdout: BufReader<ChildStdout>,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Process {
     pub(crate) fn of(be: &str, words: &str, cluster: &Cluster) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        Self::by(Command::new(std::env::current_exe().unwrap()), be, words, cluster).until_ready()
+    }
+
+    fn by(mut command: Command, be: &str, words: &str, cluster: &Cluster) -> Self {
         command.args(["--exact", TEST, "--nocapture"]).env(BE, be).env(WORDS, words);
         command.env(CERTIFICATES, cluster.directory.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = node::program::dies_with_us(&mut command).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let said = loop {
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, said: Vec::new(), stdout }
+    }
+
+    fn until_ready(mut self) -> Self {
+        loop {
             let mut line = String::new();
-            assert!(stdout.read_line(&mut line).unwrap() > 0, "it ended before it was ready");
+            assert!(self.stdout.read_line(&mut line).unwrap() > 0, "it ended before it was ready");
             if let Some((_, said)) = line.trim_end().split_once("ready: ") {
-                break said.split(' ').map(str::to_owned).collect();
+                self.said = said.split(' ').map(str::to_owned).collect();
+                return self;
             }
-        };
-        Self { child, said, _stdout: stdout }
+        }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -55,17 +65,33 @@ impl Process {
     }
 }
 
-/// Says the line, and waits for the end.
-pub(crate) fn ready(words: &str) {
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Where it has ended already there is nobody to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn join(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn say(words: &str) {
     println!("ready: {words}");
     std::io::stdout().flush().unwrap();
+}
+
+/// Says the line, and waits for the end.
+pub(crate) fn ready(words: &str) {
+    say(words);
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 
 /// Is an edge, if told so; else what `other` is. Nothing at all in an ordinary run.
 pub(crate) fn be_one_if_told(other: impl FnOnce(&str, &str)) {
     let (Ok(be), Ok(words)) = (std::env::var(BE), std::env::var(WORDS)) else { return };
-    if be != "edge" {
+    if !matches!(be.as_str(), "edge" | "program") {
         return other(&be, &words);
     }
     let certificates = CertificateSettings {
@@ -73,14 +99,24 @@ pub(crate) fn be_one_if_told(other: impl FnOnce(&str, &str)) {
         ..CertificateSettings::default()
     };
     let node = NodeSettings {
-        operator: OperatorSettings { listen: Address(super::any()) },
+        operator: OperatorSettings {
+            listen: Address(super::any()),
+            handover: std::env::var_os(HANDOVER).map(PathBuf::from),
+        },
         certificates,
         ..NodeSettings::default()
     };
+    if be == "program" {
+        // As the program does it: signals, sockets of systemd or of a predecessor, the service manager.
+        let node = Node::start("edge", &node).unwrap();
+        let running = edge::start(toml::from_str(&words).unwrap(), &node).unwrap();
+        say(&format!("{} {}", node.operator.address(), join(running.addresses())));
+        node.stop.wait_blocking();
+        return running.end().unwrap();
+    }
     let node = Node::with_stop("edge", &node, Stop::new()).unwrap();
     let running = edge::start(toml::from_str(&words).unwrap(), &node).unwrap();
-    let viewers: Vec<String> = running.addresses().iter().map(SocketAddr::to_string).collect();
-    ready(&format!("{} {}", node.operator.address(), viewers.join(" ")));
+    ready(&format!("{} {}", node.operator.address(), join(running.addresses())));
     node.stop.signal();
     running.end().unwrap();
 }
@@ -95,7 +131,38 @@ pub(crate) struct EdgeProcess {
 
 impl EdgeProcess {
     pub(crate) fn start(cluster: &Cluster, settings: &Settings) -> Self {
-        let process = Process::of("edge", &toml::to_string(settings).unwrap(), cluster);
+        Self::of(Process::of("edge", &toml::to_string(settings).unwrap(), cluster))
+    }
+
+    /// As the program runs it, taking over from who is at `path`.
+    pub(crate) fn relieving(cluster: &Cluster, settings: &Settings, path: &Path) -> Self {
+        Self::of(Self::spawn(cluster, settings, Some(path)).until_ready())
+    }
+
+    /// The same, not ready yet.
+    pub(crate) fn spawn(cluster: &Cluster, settings: &Settings, path: Option<&Path>) -> Process {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        path.map(|path| command.env(HANDOVER, path));
+        Process::by(command, "program", &toml::to_string(settings).unwrap(), cluster)
+    }
+
+    /// As systemd starts it, with `http` and `https` open already.
+    pub(crate) fn activated(cluster: &Cluster, settings: &Settings, sockets: &[BorrowedFd<'_>; 2]) -> Self {
+        // A shell, since LISTEN_PID is known only in the child; of its copies of the sockets only 3 and 4 stay open.
+        let copies = sockets.map(|socket| socket.try_clone_to_owned().unwrap());
+        copies.iter().for_each(|it| rustix::io::fcntl_setfd(it, rustix::io::FdFlags::empty()).unwrap());
+        let [http, https] = copies.each_ref().map(AsRawFd::as_raw_fd);
+        let script = format!(
+            "exec {{a}}<&{http} {{b}}<&{https} {http}<&- {https}<&-; exec 3<&$a 4<&$b; exec {{a}}<&- {{b}}<&-; \
+             LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=http:https exec \"$0\" \"$@\""
+        );
+        let mut command = Command::new("bash");
+        command.args(["-c", &script]).arg(std::env::current_exe().unwrap());
+        let words = toml::to_string(settings).unwrap();
+        Self::of(Process::by(command, "program", &words, cluster).until_ready())
+    }
+
+    fn of(process: Process) -> Self {
         let mut said = process.said.iter().map(|it| it.parse().unwrap());
         Self { operator: said.next().unwrap(), addresses: said.collect(), process }
     }
@@ -137,5 +204,16 @@ impl EdgeProcess {
 
     pub(crate) fn ends(self) {
         self.process.ends();
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let id = rustix::process::Pid::from_child(&self.process.child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// Waits until it has ended by itself, well.
+    pub(crate) fn ended(mut self) {
+        assert!(self.process.child.wait().unwrap().success());
     }
 }

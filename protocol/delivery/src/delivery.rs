@@ -46,6 +46,7 @@ pub struct Delivery<B, W> {
     policy: Policy,
     keys: Option<Keys>,
     is_leaving: bool,
+    has_moved: bool,
     /// By names that ingests chose, never viewers: whoever asks for a name that is not there adds none.
     broadcasts: FxHashMap<BroadcastId, Broadcast<B>>,
     waiting: Waiting<W>,
@@ -104,6 +105,7 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
             policy,
             keys: None,
             is_leaving: false,
+            has_moved: false,
             broadcasts: FxHashMap::default(),
             waiting: Waiting::default(),
             released: VecDeque::new(),
@@ -184,6 +186,7 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
                 }
             }
             Update::Keys(keys) => self.keys = keys,
+            Update::Moved => self.move_on(),
             Update::Leaving(is_leaving) => {
                 self.is_leaving = is_leaving;
                 if is_leaving {
@@ -294,6 +297,19 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
         of.listing = Some(Listing { kept, last, has_ended });
     }
 
+    fn move_on(&mut self) {
+        self.has_moved = true;
+        for of in self.broadcasts.values_mut().flat_map(|known| &mut known.renditions) {
+            let Some(listing) = &mut of.listing else { continue };
+            let free = self.waiting.all(of.waiting);
+            if !free.is_empty() {
+                listing.kept.stamp(&self.date);
+                let with = With::Page(listing.kept.clone());
+                self.released.push_back(Released { with, waiters: free.into_iter() });
+            }
+        }
+    }
+
     fn let_all_go(&mut self, lists: Vec<ListId>, why: Refused) {
         for list in lists {
             let free = self.waiting.all(list);
@@ -343,7 +359,7 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
                 let of = &mut known.renditions[at];
                 let listing = of.listing.as_mut().ok_or(not_found)?;
                 // Rule D08: after the end directives mean nothing.
-                if !listing.has_ended {
+                if !listing.has_ended && !self.has_moved {
                     let bad = |_| (kind, Refused::BadDirective);
                     let reload = Reload::parse(request.query).map_err(bad)?;
                     if let Some(wanted) = reload.missing(listing.last).map_err(bad)? {

@@ -85,6 +85,9 @@ pub enum Update<B> {
     },
     /// The keys tickets may be sealed with; `None` while no balancer has told any.
     Keys(Option<ticket::Keys>),
+    /// Another process serves at this edge's address now, and nothing new comes here: who waits gets the playlist as it
+    /// is, nobody waits any more.
+    Moved,
     /// This edge lets its viewers go (true): playlists of all broadcasts answer 404, segments do not.
     Leaving(bool),
 }

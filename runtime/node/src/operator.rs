@@ -16,6 +16,8 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 pub use axum::Router;
@@ -35,11 +37,14 @@ use crate::{Drain, Reload, Reloaded, Stop};
 pub struct OperatorSettings {
     /// Address and port of the operator's listener. Default `127.0.0.1:9090`.
     pub listen: Address,
+    /// A socket in the file system at which the next process of this role asks for our listening sockets when it is
+    /// started beside us: it is filled, takes over, and we end; nobody is refused. Edges only. Default: none.
+    pub handover: Option<PathBuf>,
 }
 
 impl Default for OperatorSettings {
     fn default() -> Self {
-        Self { listen: Address(SocketAddr::from(([127, 0, 0, 1], 9090))) }
+        Self { listen: Address(SocketAddr::from(([127, 0, 0, 1], 9090))), handover: None }
     }
 }
 
@@ -100,6 +105,7 @@ pub struct Switches {
 #[derive(Clone, Debug)]
 pub struct Operator {
     address: SocketAddr,
+    socket: Arc<OwnedFd>,
     room: Arc<Room>,
 }
 
@@ -111,16 +117,21 @@ struct Room {
 }
 
 impl Operator {
-    /// Binds at once, so that a taken port is an error here; answers until `switches.stop`.
+    /// Binds at once, so that a taken port is an error here, unless a socket is `given`; answers until `switches.stop`.
     pub fn listen(
         role: &'static str,
         address: SocketAddr,
+        given: Option<OwnedFd>,
         switches: Switches,
     ) -> Result<Self, OperatorError> {
         let error = |error| OperatorError::Listen { address, error };
-        let listener = std::net::TcpListener::bind(address).map_err(error)?;
+        let listener = match given {
+            Some(socket) => std::net::TcpListener::from(socket),
+            None => std::net::TcpListener::bind(address).map_err(error)?,
+        };
         listener.set_nonblocking(true).map_err(error)?;
         let bound = listener.local_addr().map_err(error)?;
+        let socket = Arc::new(OwnedFd::from(listener.try_clone().map_err(error)?));
         let room = Arc::new(Room { role, panel: OnceLock::new(), switches });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(error)?;
         let serving = room.clone();
@@ -135,12 +146,17 @@ impl Operator {
                 });
             })
             .map_err(error)?;
-        Ok(Self { address: bound, room })
+        Ok(Self { address: bound, socket, room })
     }
 
     /// Where it listens; the real port where 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The listening socket, to hand it over.
+    pub fn socket(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.socket)
     }
 
     /// From now on the role answers. The first panel stays; a second is dropped and `false` said.
@@ -288,7 +304,7 @@ mod tests {
 
     fn switched() -> (Operator, Switches) {
         let (switches, any) = (Switches::default(), SocketAddr::from(([127, 0, 0, 1], 0)));
-        (Operator::listen("edge", any, switches.clone()).unwrap(), switches)
+        (Operator::listen("edge", any, None, switches.clone()).unwrap(), switches)
     }
 
     #[test]
@@ -346,7 +362,7 @@ mod tests {
     #[test]
     fn a_taken_address_is_named() {
         let (operator, switches) = switched();
-        let error = Operator::listen("edge", operator.address(), switches.clone()).unwrap_err();
+        let error = Operator::listen("edge", operator.address(), None, switches.clone()).unwrap_err();
         assert!(error.to_string().contains(&operator.address().to_string()), "{error}");
         switches.stop.signal();
     }

@@ -9,8 +9,6 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::Reload;
-
 /// Set once, never unset; every clone sees it.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
@@ -75,8 +73,8 @@ impl Stop {
     }
 
     /// SIGTERM and SIGINT signal it from now on; a second one ends the process at once with status 130. With `reload`,
-    /// SIGHUP has everything read again that follows it; else it ends the process, as a terminal that closes should.
-    pub fn on_signals(&self, reload: Option<Reload>) -> io::Result<()> {
+    /// SIGHUP calls it; else it ends the process, as a terminal that closes should.
+    pub fn on_signals(&self, reload: Option<Box<dyn Fn() + Send>>) -> io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let stop = self.clone();
         let (wired, is_wired) = std::sync::mpsc::sync_channel(1);
@@ -101,7 +99,7 @@ impl Stop {
                         _ = interrupt.recv() => {}
                         () = hung_up(hangup.as_mut()) => {
                             tracing::info!("told to read files again");
-                            reload.iter().for_each(|reload| drop(reload.signal()));
+                            reload.iter().for_each(|reload| reload());
                             continue;
                         }
                     }

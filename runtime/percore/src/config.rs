@@ -5,6 +5,8 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::tls::TlsSource;
@@ -26,6 +28,9 @@ pub struct Config {
     pub kernel_tls: KernelTls,
     /// What a stranger may take.
     pub limits: Limits,
+    /// Whether the cores wait for [`crate::Handle::accept`] before they accept anybody; meanwhile the kernel holds who
+    /// comes, up to the backlog.
+    pub waits: bool,
 }
 
 impl Default for Config {
@@ -38,6 +43,7 @@ impl Default for Config {
             data_path: DataPath::Auto,
             kernel_tls: KernelTls::Off,
             limits: Limits::default(),
+            waits: false,
         }
     }
 }
@@ -63,22 +69,30 @@ pub struct Listen {
     /// Whether another process may hold this port too (a restart that refuses nobody hands over this way).
     /// Otherwise a port that anybody listens on is an error: `SO_REUSEPORT` would silently share its viewers.
     pub is_shared: bool,
+    /// Sockets that listen already, from [`crate::bind`], another process or a service manager; if there are any, none
+    /// is opened. Each core gets its share of them, or a copy where there are fewer than cores.
+    pub sockets: Vec<Arc<OwnedFd>>,
 }
 
 impl Listen {
     /// Listens without TLS.
     pub fn plain(address: SocketAddr) -> Self {
-        Self { address, tls: None, is_shared: false }
+        Self { address, tls: None, is_shared: false, sockets: Vec::new() }
     }
 
     /// Listens with TLS.
     pub fn tls(address: SocketAddr, source: TlsSource) -> Self {
-        Self { address, tls: Some(source), is_shared: false }
+        Self { address, tls: Some(source), is_shared: false, sockets: Vec::new() }
     }
 
     /// The same, on a port that may be shared with another process.
     pub fn shared(self) -> Self {
         Self { is_shared: true, ..self }
+    }
+
+    /// The same on sockets that listen already.
+    pub fn on(self, sockets: Vec<Arc<OwnedFd>>) -> Self {
+        Self { sockets, ..self }
     }
 }
 

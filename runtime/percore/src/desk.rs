@@ -48,10 +48,13 @@ pub(crate) struct Desk<S: Service> {
     plaintext: Vec<u8>,
     pub(crate) scratch: Scratch,
     is_draining: bool,
+    /// It drains because somebody else serves at our address.
+    pub(crate) is_handed_over: bool,
 }
 
 impl<S: Service> Desk<S> {
-    pub(crate) fn new(seat: Seat<S::Message>, service: S) -> Self {
+    /// `which` says for each of the core's sockets which of the configuration's listeners it is of.
+    pub(crate) fn new(seat: Seat<S::Message>, which: &[usize], service: S) -> Self {
         let now = Instant::now();
         Self {
             service,
@@ -61,7 +64,7 @@ impl<S: Service> Desk<S> {
             core: seat.core,
             limits: seat.config.limits,
             data_path: seat.config.data_path,
-            tls: seat.config.listeners.into_iter().map(|it| it.tls).collect(),
+            tls: which.iter().map(|which| seat.config.listeners[*which].tls.clone()).collect(),
             kernel: seat.kernel,
             counters: seat.counters,
             everyone: seat.everyone,
@@ -76,6 +79,7 @@ impl<S: Service> Desk<S> {
             plaintext: Vec::new(),
             scratch: Scratch::default(),
             is_draining: false,
+            is_handed_over: false,
         }
     }
 
@@ -89,6 +93,7 @@ impl<S: Service> Desk<S> {
             now: self.now,
             core: self.core,
             is_draining: self.is_draining,
+            is_handed_over: self.is_handed_over,
             connections: &mut self.connections,
         };
         (&mut self.service, &mut self.states, turn)

@@ -49,6 +49,8 @@ pub(crate) struct Engine<S: Service, D> {
     driver: D,
     desk: Desk<S>,
     has_mail: bool,
+    /// Sockets to accept on once we are told to.
+    listeners: Vec<OwnedFd>,
     accept_again: Option<Tick>,
     drain_until: Option<Tick>,
 }
@@ -57,11 +59,21 @@ impl<S: Service, D: Driver> Engine<S, D> {
     pub(crate) fn new(seat: Seat<S::Message>, mut driver: D, make: impl FnOnce() -> S) -> io::Result<Self> {
         let mut seat = seat;
         driver.listen_to(std::sync::Arc::clone(&seat.orders))?;
-        for (listener, socket) in seat.listeners.drain(..).enumerate() {
-            driver.listen(listener, socket)?;
+        let (which, listeners): (Vec<_>, _) = seat.listeners.drain(..).unzip();
+        let desk = Desk::new(seat, &which, make());
+        let mut engine =
+            Self { driver, desk, has_mail: true, listeners, accept_again: None, drain_until: None };
+        if engine.desk.orders.order() != Order::Wait {
+            engine.listen()?;
         }
-        let desk = Desk::new(seat, make());
-        Ok(Self { driver, desk, has_mail: true, accept_again: None, drain_until: None })
+        Ok(engine)
+    }
+
+    fn listen(&mut self) -> io::Result<()> {
+        for (listener, socket) in self.listeners.drain(..).enumerate() {
+            self.driver.listen(listener, socket)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn run(mut self) {
@@ -86,9 +98,9 @@ impl<S: Service, D: Driver> Engine<S, D> {
 
     fn is_over(&self) -> bool {
         match self.desk.orders.order() {
-            Order::Go => false,
+            Order::Wait | Order::Go => false,
             Order::Stop => true,
-            Order::Drain(_) => self.drain_until.is_some_and(|until| {
+            Order::Drain { .. } => self.drain_until.is_some_and(|until| {
                 let is_closed = !self.driver.is_listening() || self.desk.tick >= until;
                 is_closed && self.desk.connections.occupied() == 0
             }),
@@ -268,7 +280,10 @@ impl<S: Service, D: Driver> Engine<S, D> {
             }
             return;
         }
-        let is_done = is_draining && connection.phase == Phase::Idle && connection.has_asked;
+        let is_done = is_draining
+            && connection.phase == Phase::Idle
+            && connection.has_asked
+            && !self.desk.is_handed_over;
         if is_done || connection.ending == Some(Ending::Finish) {
             self.say_goodbye(id);
             if let Some(socket) = self.driver.socket(id) {

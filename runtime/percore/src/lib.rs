@@ -36,6 +36,7 @@ pub use config::{Config, DataPath, Driver, KernelTls, Limits, Listen};
 pub use counters::{CoreCounts, DriverReport, Snapshot};
 pub use engine::{INBOUND_OVERSHOOT, PLAIN_BYTES, TLS_BYTES};
 pub use inode::{HEAD_END, Inode};
+pub use listen::bind;
 pub use rustls;
 pub use service::{Body, ConnectionId, CoreIndex, Service, Turn};
 pub use start::{CorePanicked, Handle, Running, StartError, TellError, start};

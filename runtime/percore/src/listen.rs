@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
@@ -18,25 +19,51 @@ const NOTSENT_LOWAT: u32 = 256 * 1024;
 /// How often the kernel asks a silent peer before it gives it up.
 const KEEPALIVE_ASKS: u32 = 3;
 
-/// For each core, its listening sockets in the order of the configuration; and the addresses.
-pub(crate) fn all(config: &Config, cores: usize) -> Result<(Vec<SocketAddr>, Vec<Vec<OwnedFd>>), StartError> {
-    let mut sockets: Vec<Vec<OwnedFd>> = (0..cores).map(|_| Vec::new()).collect();
+/// A core's listening socket, and which of the configuration's listeners it is of.
+pub(crate) type Bound = (usize, OwnedFd);
+
+/// For each core, its listening sockets; and the addresses in the order of the configuration.
+pub(crate) fn all(config: &Config, cores: usize) -> Result<(Vec<SocketAddr>, Vec<Vec<Bound>>), StartError> {
+    let mut sockets: Vec<Vec<Bound>> = (0..cores).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
-    for listen in &config.listeners {
+    for (which, listen) in config.listeners.iter().enumerate() {
         let refused = |source| StartError::Listen { address: listen.address, source };
-        if !listen.is_shared {
-            assert_free(listen).map_err(refused)?;
-        }
+        let given = if listen.sockets.is_empty() {
+            bind(listen, &config.limits, cores)?
+        } else {
+            listen.sockets.clone()
+        };
         let mut address = listen.address;
-        for core in &mut sockets {
-            let socket = bind(address, &config.limits).map_err(refused)?;
-            let bound = socket.local_addr().map_err(refused)?;
-            address = bound.as_socket().unwrap_or(address);
-            core.push(socket.into());
+        // Every socket has a core that accepts on it, and every core a socket to accept on.
+        for nth in 0..given.len().max(cores) {
+            let socket = Socket::from(given[nth % given.len()].try_clone().map_err(refused)?);
+            set_up(&socket, &config.limits).map_err(refused)?;
+            address = socket.local_addr().map_err(refused)?.as_socket().unwrap_or(address);
+            sockets[nth % cores].push((which, socket.into()));
         }
         addresses.push(address);
     }
     Ok((addresses, sockets))
+}
+
+/// Opens `count` sockets that listen at the address of `listen`, among which the kernel shares out who comes. Whoever
+/// keeps them beside [`Listen::on`] can hand them to another process; the port is free when the last copy is closed.
+///
+/// # Errors
+/// The address is not to be had, or somebody else listens there.
+pub fn bind(listen: &Listen, limits: &Limits, count: usize) -> Result<Vec<Arc<OwnedFd>>, StartError> {
+    let refused = |source| StartError::Listen { address: listen.address, source };
+    if !listen.is_shared {
+        assert_free(listen).map_err(refused)?;
+    }
+    let mut address = listen.address;
+    let mut sockets = Vec::new();
+    for _ in 0..count.max(1) {
+        let socket = open(address, limits).map_err(refused)?;
+        address = socket.local_addr().map_err(refused)?.as_socket().unwrap_or(address);
+        sockets.push(Arc::new(socket.into()));
+    }
+    Ok(sockets)
 }
 
 /// `SO_REUSEPORT` would let us join a stranger's port without a word, and each would get half of the viewers.
@@ -52,13 +79,20 @@ fn assert_free(listen: &Listen) -> io::Result<()> {
     socket.bind(&listen.address.into())
 }
 
-fn bind(address: SocketAddr, limits: &Limits) -> io::Result<Socket> {
+fn open(address: SocketAddr, limits: &Limits) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    socket.bind(&address.into())?;
+    set_up(&socket, limits)?;
+    Ok(socket)
+}
+
+/// What accepted connections inherit; and that it listens, by our backlog, whoever opened it.
+fn set_up(socket: &Socket, limits: &Limits) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
@@ -66,9 +100,7 @@ fn bind(address: SocketAddr, limits: &Limits) -> io::Result<Socket> {
     let every = (limits.keepalive / KEEPALIVE_ASKS).max(Duration::from_secs(1));
     let keepalive = TcpKeepalive::new().with_time(limits.keepalive.max(Duration::from_secs(1)));
     socket.set_tcp_keepalive(&keepalive.with_interval(every).with_retries(KEEPALIVE_ASKS))?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(limits.backlog).unwrap_or(i32::MAX))?;
-    Ok(socket)
+    socket.listen(i32::try_from(limits.backlog).unwrap_or(i32::MAX))
 }
 
 #[cfg(test)]

@@ -170,6 +170,7 @@ pub struct Turn<'a> {
     pub(crate) now: Instant,
     pub(crate) core: CoreIndex,
     pub(crate) is_draining: bool,
+    pub(crate) is_handed_over: bool,
     pub(crate) connections: &'a mut Connections,
 }
 
@@ -193,6 +194,12 @@ impl Turn<'_> {
     /// Whether this core drains: an answer should tell its viewer to come back elsewhere.
     pub fn is_draining(&self) -> bool {
         self.is_draining
+    }
+
+    /// Whether another process serves at our address already: an answer should tell its viewer to connect anew, and is
+    /// to be the right one all the same.
+    pub fn is_handed_over(&self) -> bool {
+        self.is_handed_over
     }
 
     /// How many connections this core holds.

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -19,13 +18,13 @@ use crate::counters::{Counters, DriverReport, Snapshot, snapshot};
 use crate::driver::epoll::Epoll;
 use crate::driver::uring::{self, Uring};
 use crate::engine::Engine;
-use crate::listen;
+use crate::listen::{self, Bound};
 use crate::service::{CoreIndex, Service};
 use crate::tls::KernelSuites;
 
 /// Starts one thread per core, each with the service that `make` makes on that thread.
 ///
-/// Returns when every core listens.
+/// Returns when every core listens (and accepts, unless [`Config::waits`]).
 ///
 /// # Errors
 /// An address cannot be listened on, the driver asked for does not work, or the system gives no thread.
@@ -43,10 +42,13 @@ where
     let everyone = Arc::new(Addresses::new(config.limits.connections_per_address));
     let (tell_ready, ready) = crossbeam_channel::bounded(count);
     let (mut doors, mut inboxes, mut counters) = (Vec::new(), Vec::new(), Vec::new());
+    let first_word = if config.waits { WAIT } else { GO };
     for _ in 0..count {
         let (post, inbox) = crossbeam_channel::bounded(config.limits.messages.max(1));
-        let orders =
-            Arc::new(Orders { bell: Bell::new().map_err(StartError::Bell)?, word: AtomicU64::new(GO) });
+        let orders = Arc::new(Orders {
+            bell: Bell::new().map_err(StartError::Bell)?,
+            word: AtomicU64::new(first_word),
+        });
         doors.push(Door { post, orders });
         inboxes.push(inbox);
         counters.push(Arc::new(Counters::default()));
@@ -148,7 +150,7 @@ fn pin(core: CoreIndex) {
 pub(crate) struct Seat<M> {
     pub(crate) core: CoreIndex,
     pub(crate) config: Config,
-    pub(crate) listeners: Vec<OwnedFd>,
+    pub(crate) listeners: Vec<Bound>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) orders: Arc<Orders>,
     pub(crate) inbox: Receiver<M>,
@@ -166,21 +168,41 @@ pub(crate) struct Orders {
 
 const GO: u64 = u64::MAX;
 const STOP: u64 = u64::MAX - 1;
+const WAIT: u64 = u64::MAX - 2;
+/// In a drain's word, above its milliseconds: somebody else serves at our address already.
+const HANDED_OVER: u64 = 1 << 62;
+const DRAIN_MAX: u64 = HANDED_OVER - 1;
 
 /// An order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
+    /// Do everything but accept.
+    Wait,
     Go,
-    Drain(Duration),
+    Drain {
+        within: Duration,
+        /// Somebody else serves at our address already: who is connected is told so with its next answer.
+        is_handed_over: bool,
+    },
     Stop,
 }
 
 impl Orders {
     pub(crate) fn order(&self) -> Order {
         match self.word.load(Ordering::Acquire) {
+            WAIT => Order::Wait,
             GO => Order::Go,
             STOP => Order::Stop,
-            millis => Order::Drain(Duration::from_millis(millis)),
+            word => Order::Drain {
+                within: Duration::from_millis(word & DRAIN_MAX),
+                is_handed_over: word & HANDED_OVER != 0,
+            },
+        }
+    }
+
+    fn go(&self) {
+        if self.word.compare_exchange(WAIT, GO, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.bell.ring();
         }
     }
 
@@ -188,6 +210,10 @@ impl Orders {
         self.word.store(word, Ordering::Release);
         self.bell.ring();
     }
+}
+
+fn millis(within: Duration) -> u64 {
+    u64::try_from(within.as_millis()).map_or(DRAIN_MAX, |it| it.min(DRAIN_MAX))
 }
 
 #[derive(Debug)]
@@ -254,10 +280,20 @@ impl<M> Handle<M> {
         snapshot(&self.driver, &self.counters)
     }
 
+    /// Accepts from now on, where [`Config::waits`] has kept the cores from it.
+    pub fn accept(&self) {
+        self.cores.iter().for_each(|door| door.orders.go());
+    }
+
     /// Accepts no more, lets running answers finish for at most `within`, then closes everything and ends the cores.
     pub fn drain(&self, within: Duration) {
-        let millis = u64::try_from(within.as_millis()).map_or(STOP - 1, |it| it.min(STOP - 1));
-        self.cores.iter().for_each(|door| door.orders.give(millis));
+        self.cores.iter().for_each(|door| door.orders.give(millis(within)));
+    }
+
+    /// The same when another process accepts at our address already: who is connected is not closed before its next
+    /// answer, or the end of `within`, so that nobody's request meets a closed connection.
+    pub fn hand_over(&self, within: Duration) {
+        self.cores.iter().for_each(|door| door.orders.give(millis(within) | HANDED_OVER));
     }
 
     /// Closes everything now and ends the cores.
@@ -293,6 +329,16 @@ impl<M> Running<M> {
     /// As [`Handle::drain`].
     pub fn drain(&self, within: Duration) {
         self.handle.drain(within);
+    }
+
+    /// As [`Handle::accept`].
+    pub fn accept(&self) {
+        self.handle.accept();
+    }
+
+    /// As [`Handle::hand_over`].
+    pub fn hand_over(&self, within: Duration) {
+        self.handle.hand_over(within);
     }
 
     /// As [`Handle::stop`].

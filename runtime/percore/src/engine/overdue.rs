@@ -81,8 +81,14 @@ impl<S: Service, D: Driver> Engine<S, D> {
     }
 
     pub(super) fn obey(&mut self) {
-        let Order::Drain(within) = self.desk.orders.order() else { return };
+        let (within, is_handed_over) = match self.desk.orders.order() {
+            Order::Drain { within, is_handed_over } => (within, is_handed_over),
+            Order::Go if !self.listeners.is_empty() => return self.begin(),
+            Order::Wait | Order::Go | Order::Stop => return,
+        };
         let Some(until) = self.drain_until else {
+            self.desk.is_handed_over = is_handed_over;
+            self.listeners.clear();
             self.drain_until = Some(self.desk.tick.after(within));
             self.driver.stop_listening();
             self.desk.draining();
@@ -95,16 +101,30 @@ impl<S: Service, D: Driver> Engine<S, D> {
         };
         if self.desk.tick >= until {
             for id in self.desk.connections.ids() {
-                self.desk.counters.cut_draining.one();
-                self.close(id, Farewell::Reset);
+                let is_idle = self.desk.connections.find(id).is_some_and(|it| it.phase == Phase::Idle);
+                if is_handed_over && is_idle {
+                    self.say_goodbye(id);
+                    self.close(id, Farewell::Close);
+                } else {
+                    self.desk.counters.cut_draining.one();
+                    self.close(id, Farewell::Reset);
+                }
             }
         }
     }
 
-    /// In a drain: a connection that has asked nothing yet may have its first request on the way, but not for long.
+    /// We are told to accept.
+    fn begin(&mut self) {
+        if let Err(error) = self.listen() {
+            tracing::error!(core = self.desk.core.0, %error, "a core cannot accept");
+        }
+    }
+
+    /// In a drain: a connection that has asked nothing yet may have its first request on the way, but not for long, unless
+    /// it is to find no closed connection anywhere.
     pub(super) fn hurry(&mut self, id: ConnectionId) {
         let Some(connection) = self.desk.connections.find(id) else { return };
-        if !connection.has_asked && matches!(connection.phase, Phase::Handshaking | Phase::Idle) {
+        if !connection.has_asked && !self.desk.is_handed_over && matches!(connection.phase, Phase::Handshaking | Phase::Idle) {
             self.desk.enter(id, connection.phase, DRAIN_FIRST_ASK);
         }
     }

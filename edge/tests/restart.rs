@@ -121,6 +121,43 @@ fn watch(
     })
 }
 
+#[test]
+fn the_service_manager_is_told_how_it_goes() {
+    let scene = Scene::of(Driver::Auto);
+    let path = scene.cluster.directory.path().join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let hears = |word: &str| {
+        let began = Instant::now();
+        loop {
+            let mut said = [0; 1024];
+            let len = manager.recv(&mut said).unwrap();
+            let said = String::from_utf8_lossy(&said[..len]).into_owned();
+            assert!(began.elapsed() < Duration::from_secs(10), "it does not say {word}");
+            if said.contains(word) {
+                return said;
+            }
+        }
+    };
+    let edge = EdgeProcess::managed(&scene.cluster, &scene.settings, &path, Duration::from_millis(400));
+    hears("READY=1");
+    hears("STATUS=ready; 0 broadcasts, 0 connections of viewers");
+    let feeding = scene.begins(edge.address());
+    hears("STATUS=ready; 1 broadcasts");
+    hears("WATCHDOG=1");
+    edge.hang_up();
+    let reloading = hears("RELOADING=1");
+    let micros =
+        reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC=")).expect("the time with it");
+    assert!(micros.parse::<u64>().unwrap() > 0);
+    hears("READY=1");
+    scene.is_over.store(true, Ordering::Release);
+    feeding.join().unwrap();
+    edge.terminate();
+    hears("STOPPING=1");
+    edge.ended();
+}
+
 /// A segment each half second until told otherwise.
 fn feed(ingest: &Arc<Ingest>, is_over: &Arc<AtomicBool>) -> JoinHandle<()> {
     let (ingest, is_over) = (Arc::clone(ingest), Arc::clone(is_over));

@@ -124,6 +124,7 @@ pub fn run_telling(
         }
         tracing::info!(rtmp = %addresses.rtmp, edgefan = %addresses.edgefan, "the ingest listens");
         is_listening(addresses);
+        node.service.is_ready();
         node.stop.wait().await;
         tasks.iter().for_each(tokio::task::JoinHandle::abort);
         // Publishers are let go; what they have sent is made whole and fed.

@@ -65,7 +65,8 @@ impl Service for Core {
                 turn.finish(id);
                 input.len()
             }
-            Parsed::Whole { request, consumed } => {
+            Parsed::Whole { mut request, consumed } => {
+                request.keep_alive &= !turn.is_draining();
                 *seat = Seat::Busy;
                 let moment = Moment { now: turn.now(), unix_secs, is_tls: turn.is_tls(id) };
                 let answer = self.desk.answer(moment, &request);
@@ -73,7 +74,7 @@ impl Service for Core {
                 if !answer.page.is_empty() {
                     turn.send(id, answer.page);
                 }
-                if !request.keep_alive || turn.is_draining() {
+                if !request.keep_alive {
                     turn.finish(id);
                 }
                 if !self.desk.reserved.is_empty() && self.tell_at.is_none() {

@@ -33,6 +33,9 @@ pub struct Settings {
     pub cors: Parsed<http::Cors>,
     /// How often each edge's public URL is tried, 100 ms to 60 s; 0 for never. Default `500 ms`.
     pub probe: Millis<0, 60_000>,
+    /// Whether another process may listen at the same addresses; the kernel then shares viewers out among both. Without
+    /// it a port that somebody listens on is refused. Default `false`.
+    pub shared_port: bool,
     /// Cores that answer viewers, 1 to 256; 0 for as many as the process may use. Default `0`.
     pub cores: Number<0, 256>,
     /// Whether each of them is pinned to a processor. Default `false`.
@@ -102,6 +105,7 @@ impl Default for Settings {
             public_url: None,
             cors: Parsed("*".parse().expect("a constant that is an origin")),
             probe: Millis::new(500),
+            shared_port: false,
             cores: Number::new(0),
             pin: false,
             driver: Parsed(Driver::Auto),

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Why a balancer cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +86,7 @@ pub fn run_telling(
 ) -> Result<(), LbError> {
     let keys = keys::read(&settings.tickets)?;
     let (tls, shown) = settings.https.map(|_| tls(&node, &keys)).transpose()?.unzip();
-    let config = config(&settings, tls.as_ref());
+    let config = config(&settings, &node, tls.as_ref());
     let control_tls = node.certificates.cluster_server_config()?;
 
     let counts: Vec<Arc<Counts>> = (0..config.core_count()).map(|_| Arc::default()).collect();
@@ -129,7 +129,7 @@ pub fn run_telling(
     }
     let exporter = Exporter { cores: counts, runtime: handle, fleet: fleet.clone() };
     let admin = keys::admin(settings.tickets.clone(), control.clone(), events.clone(), tls);
-    let mut panel = panel(settings.id.to_string(), exporter, fleet, node.drain.clone(), admin);
+    let mut panel = panel(settings.id.to_string(), exporter, fleet.clone(), node.drain.clone(), admin);
     if let Some(shown) = shown {
         shown.register(panel.registry.sub_registry_with_prefix("mascaret_lb"));
     }
@@ -143,9 +143,16 @@ pub fn run_telling(
     };
     tracing::info!(http = %addresses.http, https = ?addresses.https, control = %addresses.control, "listening");
     is_listening(addresses);
+    wait_for_an_edge(&node, &fleet);
+    running.accept();
+    node.service.is_ready();
     node.stop.wait_blocking();
 
-    running.drain(settings.drain.duration());
+    if node.sockets.outlive_us() {
+        running.hand_over(settings.drain.duration());
+    } else {
+        running.drain(settings.drain.duration());
+    }
     let ended = running.join();
     control.stop();
     let _ = events.send(Event::End);
@@ -155,16 +162,38 @@ pub fn run_telling(
     Ok(ended?)
 }
 
-fn config(settings: &Settings, tls: Option<&TlsSource>) -> Config {
-    let mut listeners = vec![Listen::plain(settings.http.0)];
+/// Where somebody keeps our sockets over a restart, who comes waits in their queue rather than to be told that there is
+/// no edge: edges dial within a second.
+const EDGE_WITHIN: Duration = Duration::from_secs(3);
+
+fn wait_for_an_edge(node: &Node, fleet: &Mutex<Fleet>) {
+    let until = Instant::now() + EDGE_WITHIN;
+    let is_ready =
+        || hub::lock(fleet).router.edges().any(|(_, edge)| edge.health(Instant::now()) == Health::Ready);
+    while node.sockets.outlive_us() && Instant::now() < until && !is_ready() {
+        if node.stop.wait_timeout(Duration::from_millis(10)) {
+            return;
+        }
+    }
+}
+
+fn config(settings: &Settings, node: &Node, tls: Option<&TlsSource>) -> Config {
+    node::descriptors::raise();
+    let on = |name, listen: Listen| {
+        let given = node.sockets.take(name, listen.address).into_iter().map(Arc::new).collect();
+        let listen = if settings.shared_port { listen.shared() } else { listen };
+        listen.on(given)
+    };
+    let mut listeners = vec![on("http", Listen::plain(settings.http.0))];
     if let (Some(https), Some(tls)) = (settings.https, tls) {
-        listeners.push(Listen::tls(https.0, tls.clone()));
+        listeners.push(on("https", Listen::tls(https.0, tls.clone())));
     }
     Config {
         listeners,
         cores: settings.cores.value() as usize,
         pin: settings.pin,
         driver: settings.driver.0,
+        waits: true,
         ..Config::default()
     }
 }

@@ -271,4 +271,5 @@ fn open_panel(
         status: Box::new(status),
         admin: node::operator::Router::new(),
     });
+    node.service.is_ready();
 }

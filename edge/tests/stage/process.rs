@@ -13,12 +13,14 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 /// The name of the test that every file with such edges has, and that calls [`be_one_if_told`].
 const TEST: &str = "one_of_the_processes";
 /// What tells it: what to be, and with which words.
 const BE: &str = "MASCARET_TEST_BE";
 const WORDS: &str = "MASCARET_TEST_WORDS";
+const FILTER: &str = "MASCARET_TEST_FILTER";
 const HANDOVER: &str = "MASCARET_TEST_HANDOVER";
 const CERTIFICATES: &str = "MASCARET_TEST_CERTIFICATES";
 
@@ -106,6 +108,12 @@ pub(crate) fn be_one_if_told(other: impl FnOnce(&str, &str)) {
         certificates,
         ..NodeSettings::default()
     };
+    if let Ok(filter) = std::env::var(FILTER) {
+        // As Docker does it, for the whole process.
+        let arch = std::env::consts::ARCH.try_into().unwrap();
+        let programs = seccompiler::compile_from_json(filter.as_bytes(), arch).unwrap();
+        seccompiler::apply_filter_all_threads(&programs["mascaret"]).unwrap();
+    }
     if be == "program" {
         // As the program does it: signals, sockets of systemd or of a predecessor, the service manager.
         let node = Node::start("edge", &node).unwrap();
@@ -144,6 +152,22 @@ impl EdgeProcess {
         let mut command = Command::new(std::env::current_exe().unwrap());
         path.map(|path| command.env(HANDOVER, path));
         Process::by(command, "program", &toml::to_string(settings).unwrap(), cluster)
+    }
+
+    /// Under a seccomp filter, in seccompiler's words.
+    pub(crate) fn filtered(cluster: &Cluster, settings: &Settings, filter: &str) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env(FILTER, filter);
+        let words = toml::to_string(settings).unwrap();
+        Self::of(Process::by(command, "program", &words, cluster).until_ready())
+    }
+
+    /// With a service manager to tell, and a watchdog.
+    pub(crate) fn managed(cluster: &Cluster, settings: &Settings, notify: &Path, watchdog: Duration) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env("NOTIFY_SOCKET", notify).env("WATCHDOG_USEC", watchdog.as_micros().to_string());
+        let words = toml::to_string(settings).unwrap();
+        Self::of(Process::by(command, "program", &words, cluster).until_ready())
     }
 
     /// As systemd starts it, with `http` and `https` open already.
@@ -208,8 +232,17 @@ impl EdgeProcess {
 
     /// SIGTERM.
     pub(crate) fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        self.signal(rustix::process::Signal::HUP);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let id = rustix::process::Pid::from_child(&self.process.child);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(id, signal).unwrap();
     }
 
     /// Waits until it has ended by itself, well.

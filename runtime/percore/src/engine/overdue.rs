@@ -124,7 +124,10 @@ impl<S: Service, D: Driver> Engine<S, D> {
     /// it is to find no closed connection anywhere.
     pub(super) fn hurry(&mut self, id: ConnectionId) {
         let Some(connection) = self.desk.connections.find(id) else { return };
-        if !connection.has_asked && !self.desk.is_handed_over && matches!(connection.phase, Phase::Handshaking | Phase::Idle) {
+        if !connection.has_asked
+            && !self.desk.is_handed_over
+            && matches!(connection.phase, Phase::Handshaking | Phase::Idle)
+        {
             self.desk.enter(id, connection.phase, DRAIN_FIRST_ASK);
         }
     }

@@ -1,5 +1,7 @@
 //! One address, several cores, and one process after another: who accepts, where, and from when.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop")]
+
 mod common;
 
 use std::io::Write;

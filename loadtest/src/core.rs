@@ -66,7 +66,7 @@ struct Seat {
     downlink: Option<Downlink>,
     open: Vec<Open>,
     idle: Vec<Connection>,
-    /// The earliest moment the clock will come to it.
+    /// The moment the clock will come to it.
     armed: Option<Instant>,
     leaves_at: Option<Instant>,
 }
@@ -169,13 +169,15 @@ impl Core {
     /// What is due.
     fn serve_due(self: &Rc<Self>, now: Instant) {
         loop {
-            let key = match self.due.borrow_mut().peek_mut() {
-                Some(first) if first.0.0 <= now => std::collections::binary_heap::PeekMut::pop(first).0.1,
+            let (at, key) = match self.due.borrow_mut().peek_mut() {
+                Some(first) if first.0.0 <= now => std::collections::binary_heap::PeekMut::pop(first).0,
                 _ => return,
             };
             let is_leaving = {
                 let mut seats = self.seats.borrow_mut();
-                let Some(seat) = seat_of(&mut seats, key) else { continue };
+                // Only the entry that was made last counts; one that an earlier deadline went before is void.
+                let seat = seat_of(&mut seats, key).filter(|seat| seat.armed == Some(at));
+                let Some(seat) = seat else { continue };
                 seat.armed = None;
                 if seat.viewer.deadline().is_some_and(|at| at <= now) {
                     seat.viewer.push(self.shared.calendar(now), Input::Tick);
@@ -313,7 +315,6 @@ impl Core {
         }
         let next = [seat.viewer.deadline(), seat.leaves_at].into_iter().flatten().min();
         let Some(next) = next.filter(|next| seat.armed.is_none_or(|armed| *next < armed)) else { return };
-        // An entry that is in the heap already stays, and finds nothing due.
         seat.armed = Some(next);
         self.due.borrow_mut().push(Reverse((next, key)));
         if next < self.sleeps_until.get() {

@@ -1,0 +1,152 @@
+//! Fifty simulated viewers at a real cluster: nobody stalls, every edge sends the same bytes, and what the load
+//! tester says it asked for is what the edges say they were asked for. Skipped, and said so, where
+//! `mascaret-transcode` was not built.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const MASCARET: &str = env!("CARGO_BIN_EXE_mascaret");
+/// Ports of its own, so that a demo that somebody is watching goes on.
+const OFFSET: &str = "17000";
+const EDGES: [&str; 2] = ["127.0.0.21:26090", "127.0.0.22:26090"];
+const EDGES_HTTP: [&str; 2] = ["127.0.0.21:25080", "127.0.0.22:25080"];
+const LB: &str = "127.0.0.31:25080";
+
+/// A child that does not outlive its test; asked to end first, so that it ends its own children.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        for _ in 0..100 {
+            if matches!(self.0.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Status and body of a GET.
+fn fetch(address: &str, path: &str) -> String {
+    let mut socket = TcpStream::connect(address).expect("somebody listens");
+    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+    write!(socket, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").expect("asked");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("text");
+    answer
+}
+
+/// Until every edge lists so many.
+fn wait_for_segments(broadcast: &str, least: usize) {
+    let begin = Instant::now();
+    for edge in EDGES_HTTP {
+        while fetch(edge, &format!("/live/{broadcast}/source/index.m3u8")).matches("#EXTINF").count() < least
+        {
+            assert!(begin.elapsed() < Duration::from_secs(60), "{edge} has no {least} segments after 60 s");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Requests with a ticket: those of viewers that a balancer sent. The demo's own watcher asks without.
+fn asked_of(operator: &str) -> u64 {
+    let page = fetch(operator, "/metrics");
+    let is_ticket = |line: &&str| {
+        !line.starts_with('#') && (line.contains("tickets_home") || line.contains("tickets_away"))
+    };
+    let counts: Vec<u64> = page
+        .lines()
+        .filter(is_ticket)
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .map(|count| count as u64)
+        .collect();
+    assert_eq!(counts.len(), 2, "two counters of tickets in:\n{page}");
+    counts.iter().sum()
+}
+
+#[test]
+fn fifty_viewers_watch_and_count_as_the_edges_do() {
+    if let Err(error) = node::program::transcode(None) {
+        return println!("skipped: {error}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut demo = Command::new(MASCARET);
+    demo.args(["demo", "--json", "--edges", "2", "--for", "150s", "--port-offset", OFFSET, "--dir"]);
+    demo.arg(folder.path()).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut demo = Running(demo.spawn().expect("mascaret demo"));
+    // The demo ends by itself, so this does too.
+    let events = BufReader::new(demo.0.stdout.take().expect("a pipe")).lines();
+    let mut events = events.map(|line| serde_json::from_str::<Value>(&line.expect("a line")).expect("JSON"));
+    let start = events.find(|event| event["event"] == "start").expect("the start");
+    let broadcast = start["broadcasts"][0].as_str().expect("a broadcast").to_owned();
+    events.find(|event| event["event"] == "fed").expect("every edge is fed");
+    // Somebody reads on, or the demo would wait for it.
+    std::thread::spawn(move || events.for_each(drop));
+
+    // A viewer begins three target durations behind the end: as many there must be, and one to spare.
+    wait_for_segments(&broadcast, 4);
+    let before: u64 = EDGES.iter().map(|edge| asked_of(edge)).sum();
+    let url = format!("http://{LB}/live/{broadcast}/index.m3u8");
+    let ran = Command::new(MASCARET)
+        .args(["loadtest", &url, "--viewers", "50", "--ramp", "3s", "--for", "12s", "--hash", "--json", "-"])
+        .args(["--fail-if", "stalls > 0", "--fail-if", "errors > 0", "--fail-if", "started < 50"])
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("mascaret loadtest");
+    let after: u64 = EDGES.iter().map(|edge| asked_of(edge)).sum();
+    let report: Value = serde_json::from_slice(&ran.stdout).expect("a report");
+    assert!(ran.status.success(), "{:#}", report["checks"]);
+    assert_eq!(report["viewers"]["arrived"], 50);
+    assert!(report["bytes"]["compared"].as_u64() > Some(0), "{:#}", report["bytes"]);
+    assert_eq!(report["bytes"]["differing"], 0, "{:#}", report["bytes"]);
+
+    let kinds = report["requests"].as_object().expect("requests by kind");
+    let at_edges = kinds.iter().filter(|(kind, _)| *kind != "multivariant");
+    let asked: u64 = at_edges.filter_map(|(_, of)| of["asked"].as_u64()).sum();
+    let counted = after - before;
+    println!("{asked} asked, {counted} counted by the edges");
+    assert!(asked > 300, "{asked} asked by 50 viewers in 12 s");
+    assert!(asked.abs_diff(counted) * 50 <= counted, "{asked} asked, {counted} counted by the edges");
+}
+
+#[test]
+fn wrong_usage_is_told_before_anybody_is_asked() {
+    for (words, said) in [
+        (&["http://203.0.113.7/x.m3u8"][..], "only with --i-own-this-host"),
+        (&["http://127.0.0.1/x.m3u8", "--ca", "/nowhere/ca.pem"], "/nowhere/ca.pem"),
+        (&["http://127.0.0.1/x.m3u8", "--fail-if", "luck > 3"], "luck"),
+        (&["gopher://127.0.0.1/"], "http"),
+    ] {
+        let ran = Command::new(MASCARET).arg("loadtest").args(words).output().expect("mascaret loadtest");
+        let error = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert_eq!(ran.status.code(), Some(2), "{words:?}: {error}");
+        assert!(error.contains(said), "{words:?}: {error}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_fails_the_run() {
+    // Bound and never listened on: nobody else answers there meanwhile.
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let port = nobody.local_addr().expect("an address").port();
+    let ran = Command::new(MASCARET)
+        .args([
+            "loadtest",
+            &format!("http://127.77.0.1:{port}/x.m3u8"),
+            "--viewers",
+            "2",
+            "--for",
+            "2s",
+            "--quiet",
+        ])
+        .output()
+        .expect("mascaret loadtest");
+    assert_eq!(ran.status.code(), Some(1), "{}", String::from_utf8_lossy(&ran.stderr));
+}

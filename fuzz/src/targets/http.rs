@@ -231,7 +231,7 @@ fn takes_gzip(list: &str) -> bool {
             let (name, value) = part.split_once('=')?;
             name.trim_matches([' ', '\t'])
                 .eq_ignore_ascii_case("q")
-                .then(|| quality(value.trim_matches([' ', '\t'])))
+                .then(|| qvalue(value.trim_matches([' ', '\t'])))
         });
         let weight = Some(weights.into_iter().next().unwrap_or(1.0));
         match name.as_str() {
@@ -246,7 +246,7 @@ fn takes_gzip(list: &str) -> bool {
 }
 
 /// RFC 9110, 12.4.2; what is none is 0.
-fn quality(text: &str) -> f64 {
+fn qvalue(text: &str) -> f64 {
     let is_shaped = text.len() <= 5
         && text.starts_with(['0', '1'])
         && text.chars().enumerate().all(|(at, it)| if at == 1 { it == '.' } else { it.is_ascii_digit() });

@@ -14,6 +14,7 @@ const MASCARET: &str = env!("CARGO_BIN_EXE_mascaret");
 const OFFSET: &str = "17000";
 const EDGES: [&str; 2] = ["127.0.0.21:26090", "127.0.0.22:26090"];
 const EDGES_HTTP: [&str; 2] = ["127.0.0.21:25080", "127.0.0.22:25080"];
+const TLS: &str = "127.0.0.21:25443";
 const LB: &str = "127.0.0.31:25080";
 
 /// A child that does not outlive its test; asked to end first, so that it ends its own children.
@@ -114,6 +115,18 @@ fn fifty_viewers_watch_and_count_as_the_edges_do() {
     println!("{asked} asked, {counted} counted by the edges");
     assert!(asked > 300, "{asked} asked by 50 viewers in 12 s");
     assert!(asked.abs_diff(counted) * 50 <= counted, "{asked} asked, {counted} counted by the edges");
+
+    // By TLS, with the demo's own CA and without it.
+    let url = format!("https://{TLS}/live/{broadcast}/index.m3u8");
+    let ca = folder.path().join("certs/ca.pem");
+    let words = ["loadtest", &url, "--viewers", "10", "--ramp", "1s", "--for", "5s", "--quiet"];
+    let fails = ["--fail-if", "errors > 0", "--fail-if", "started < 10"];
+    let trusting = Command::new(MASCARET).args(words).args(fails).arg("--ca").arg(ca).status();
+    assert!(trusting.expect("mascaret loadtest").success(), "by TLS");
+    let doubting =
+        Command::new(MASCARET).args(words).args(["--json", "-"]).output().expect("mascaret loadtest");
+    let report: Value = serde_json::from_slice(&doubting.stdout).expect("a report");
+    assert_eq!((doubting.status.code(), &report["viewers"]["started"]), (Some(1), &Value::from(0)));
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn serve(connection: TcpStream, segment_bytes: usize, oddity: &Oddity, answered:
 fn answer(target: &str, number: u64, segment_bytes: usize, oddity: &Oddity) -> Vec<u8> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     match (target, &oddity.redirects_to) {
-        ("/live/tide/index.m3u8", Some(elsewhere)) if number % 2 == 0 => {
+        ("/live/tide/index.m3u8", Some(elsewhere)) if number.is_multiple_of(2) => {
             let head = format!("HTTP/1.1 307 T\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n");
             return head.into_bytes();
         }

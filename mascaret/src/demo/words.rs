@@ -131,9 +131,12 @@ impl Demo {
             format!("{compared} segments compared, {faults} faults"),
             format!("{viewers} viewers, {mbits:.1} Mbit/s"),
         ];
-        let mood = self.crowds.iter().map(Crowd::mood).reduce(Mood::and);
-        parts.extend(mood.map(Mood::told));
         parts.extend(states);
+        let mood = self.crowds.iter().map(Crowd::mood).reduce(Mood::and);
+        if let Some(mood) = mood {
+            // Who pressed the key looks for it, and a narrow terminal cuts the end of the line.
+            parts.insert(2, mood.told());
+        }
         let fields = json!({
             "edges": edges.len(), "edges_fed": fed, "newest": newest, "segments_compared": compared,
             "faults": faults, "viewers": viewers, "mbits": mbits,

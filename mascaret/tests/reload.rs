@@ -4,19 +4,22 @@ use node::certs::{CertificateSettings, Certificates, init};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 type Viewer = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
 
-/// A node that does not outlive its test.
-struct Running(Child);
+/// A node that does not outlive its test, and where it logs.
+struct Running(Child, PathBuf);
 
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+        if std::thread::panicking() {
+            println!("its log: {}", std::fs::read_to_string(&self.1).unwrap_or_default());
+        }
     }
 }
 
@@ -42,11 +45,12 @@ fn node(role: &str, directory: &Path, https: SocketAddr, operator: SocketAddr) -
          [operator]\nlisten = '{operator}'\n"
     );
     std::fs::write(&settings, text).expect("the settings are written");
-    let log = File::create(directory.join(format!("{role}.log"))).expect("a log file");
+    let path = directory.join(format!("{role}.log"));
+    let log = File::create(&path).expect("a log file");
     let mut command = Command::new(env!("CARGO_BIN_EXE_mascaret"));
     command.args([role, "--settings"]).arg(&settings).stdin(Stdio::null());
     let log_too = log.try_clone().expect("one log for both");
-    Running(command.stdout(log_too).stderr(log).spawn().expect("mascaret starts"))
+    Running(command.stdout(log_too).stderr(log).spawn().expect("mascaret starts"), path)
 }
 
 fn wait<T>(what: &str, mut wanted: impl FnMut() -> Option<T>) -> T {
@@ -131,6 +135,15 @@ fn certificates_change(role: &str, port: u16) {
     ask(&mut early);
     let said = operator(admin, "POST /admin/reload");
     assert!(said.starts_with("HTTP/1.1 500") && said.contains("https.key"), "{said}");
+    if role == "edge" && std::env::var_os("MASCARET_KERNEL_TLS").is_some() {
+        // `make ktls`: all this was by the kernel's records.
+        let counts =
+            |line: &&str| line.starts_with("mascaret_edge_core_ktls_total{") && !line.ends_with(" 0");
+        assert!(
+            operator(admin, "GET /metrics").lines().any(|line| counts(&line)),
+            "the kernel has no connection"
+        );
+    }
     let log = std::fs::read_to_string(directory.path().join(format!("{role}.log"))).expect("a log");
     let lines: Vec<_> = log.lines().filter(|line| line.contains("stays as it was")).collect();
     assert_eq!(lines.len(), 2, "one line for each reload: {log}");

@@ -1,7 +1,7 @@
 //! Serves one inode and one small answer by HTTP, without parsing more than it must: what the runtime costs.
 //!
 //! ```text
-//! cargo run --release -p percore --example serve -- 127.0.0.1:8089 [epoll] [tls] [send_zc|copy] [cores N] [size BYTES] [dir DIR|own]
+//! cargo run --release -p percore --example serve -- 127.0.0.1:8089 [epoll] [tls] [ktls] [send_zc|copy] [cores N] [size BYTES] [dir DIR|own]
 //! ```
 //! Any path that begins with `/s` is answered with two kilobytes from memory; `/w` with the same, but only at the next
 //! even second, to all who wait at once (as a blocking playlist reload is); every other with the inode.
@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use percore::rustls::pki_types::PrivatePkcs8KeyDer;
 use percore::{
-    Body, Config, ConnectionId, DataPath, Driver, Inode, InodeStore, Limits, Listen, Service, TlsSource, Turn,
+    Body, Config, ConnectionId, DataPath, Driver, Inode, InodeStore, KernelTls, Limits, Listen, Service,
+    TlsSource, Turn,
 };
 
 struct Files {
@@ -74,6 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "send_zc" => config.data_path = DataPath::SendZc,
             "copy" => config.data_path = DataPath::Copy,
             "own" => store = InodeStore::own_tmpfs()?,
+            "ktls" => config.kernel_tls = KernelTls::Auto,
             "tls" => listen = Listen::tls(address, certificate()?),
             "cores" => config.cores = words.next().ok_or("how many?")?.parse()?,
             "size" => size = words.next().ok_or("how many bytes?")?.parse()?,

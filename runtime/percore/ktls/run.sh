@@ -1,9 +1,10 @@
 #!/bin/bash
 # Proves TLS by the kernel: Debian's stock kernel in a small machine (qemu, no virtualisation needed), and in it the
-# stories of tests/ktls.rs, then those of TLS in tests/tls.rs and faults.rs once more with the kernel's TLS.
+# stories of tests/ktls.rs, then those of TLS in tests/tls.rs and faults.rs once more with the kernel's TLS, and the program
+# itself (mascaret/tests/reload.rs).
 #
 #     run.sh                        # all of it
-#     run.sh faults forty_tls       # one test file, with what its harness is told
+#     run.sh faults forty_tls       # one file of tests, with what its harness is told; any other file will do too
 #
 # For correctness only: what it takes says nothing. Needs: dpkg-deb, qemu-system-x86_64, cpio, busybox-static, kmod,
 # and apt for the kernel's package, which is unpacked and not installed.
@@ -31,18 +32,28 @@ modules=$(echo "$work"/kernel/lib/modules/*)
 
 # The stories, as they are built for this machine.
 built() {
-	"$cargo" test -q -p percore --test "$1" --no-run --message-format=json |
-		sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1
+	"$cargo" test -q -p "$1" --test "$2" --no-run --message-format=json |
+		sed -n '/"kind":\["test"\]/s/.*"executable":"\([^"]*\)".*/\1/p' | tail -1
 }
-tests="ktls tls faults"
+programs=()
+tests=${1:-ktls tls faults reload}
 rm -rf "$work/image" && mkdir -p "$work"/image/{bin,dev,proc,sys,tmp,etc,modules,tests,lib64}
 for test in $tests; do
-	file=$(built "$test")
+	package=percore
+	[ "$test" != reload ] || package=mascaret
+	file=$(built $package "$test")
 	[ -x "$file" ] || { echo "no such test: $test"; exit 1; }
 	cp "$file" "$work/image/tests/$test"
+	programs+=("$work/image/tests/$test")
+	[ "$package" = percore ] && continue
+	# The program it starts, where it looks for it.
+	program=$(realpath "$(dirname "$file")/../mascaret")
+	install -D "$program" "$work/image$program"
+	strip --strip-debug "$work/image$program"
+	programs+=("$work/image$program")
 done
 # What they are linked to, where they look for it.
-for library in $(ldd "$work"/image/tests/* | awk '$2 == "=>" {print $3} $1 ~ /^\// && NF == 2 {print $1}' | grep -v ':$' | sort -u); do
+for library in $(ldd "${programs[@]}" | awk '$2 == "=>" {print $3} $1 ~ /^\// && NF == 2 {print $1}' | grep -v ':$' | sort -u); do
 	install -D "$(realpath "$library")" "$work/image$library"
 done
 cp "$(command -v busybox)" "$work/image/bin/busybox"
@@ -69,6 +80,7 @@ else
 ktls --ignored --test-threads=2
 tls --test-threads=2
 faults --test-threads=1 tls certificate
+reload --test-threads=1
 STORIES
 fi
 cat >"$work/image/init" <<'INIT'
@@ -79,7 +91,6 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mkdir -p /dev/shm && mount -t tmpfs shm /dev/shm
-mount -t tmpfs tmp /tmp
 for module in /modules/*.ko; do insmod $module || echo "insmod $module failed"; done
 ip link set lo up
 echo "kernel $(uname -r), ulp: $(cat /proc/sys/net/ipv4/tcp_available_ulp)"

@@ -122,16 +122,16 @@ fn watch(
 }
 
 #[test]
-fn the_service_manager_is_told_how_it_goes() {
+fn systemd_is_told_how_it_goes() {
     let scene = Scene::of(Driver::Auto);
     let path = scene.cluster.directory.path().join("notify");
-    let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let systemd = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    systemd.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let hears = |word: &str| {
         let began = Instant::now();
         loop {
             let mut said = [0; 1024];
-            let len = manager.recv(&mut said).unwrap();
+            let len = systemd.recv(&mut said).unwrap();
             let said = String::from_utf8_lossy(&said[..len]).into_owned();
             assert!(began.elapsed() < Duration::from_secs(10), "it does not say {word}");
             if said.contains(word) {

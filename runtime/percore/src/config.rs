@@ -111,7 +111,7 @@ pub enum Driver {
 /// How an [`crate::Inode`] travels to a plain connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DataPath {
-    /// What measured best: sendfile(2), and a copy for what is small (32 KB).
+    /// What measured best: sendfile(2), and a copy for bodies up to 256 KB.
     #[default]
     Auto,
     /// sendfile(2), non-blocking, the whole remainder per call.

@@ -5,7 +5,7 @@ use crate::told::Told;
 use http::{Parsed, Refusal};
 use media::BitRate;
 use percore::{ConnectionId, Handle, Service, Turn};
-use routing::Heard;
+use routing::{By, Heard};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ impl Core {
         for (edge, BitRate(rate)) in self.desk.reserved.drain() {
             for core in (0..cores.core_count()).map(percore::CoreIndex).filter(|core| *core != turn.core()) {
                 // A full inbox loses a reservation, which the edge's heartbeat makes good.
-                let _ = cores.tell(core, Told::Heard(Heard::Reserved(edge.clone(), BitRate(rate))));
+                let _ = cores.tell(core, Told::Heard(Heard::Reserved(edge.clone(), BitRate(rate), By::Core)));
             }
         }
     }

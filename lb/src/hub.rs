@@ -4,7 +4,7 @@ use crate::pathway::Pathway;
 use crate::told::{Teller, Told};
 use edgefan::{EdgeState, NodeId};
 use node::fan::control::server::ControlEvent;
-use routing::{Change, Health, Heard, Load, Router, State};
+use routing::{Change, Health, Heard, Load, Router, Ruling, State};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +25,8 @@ pub(crate) enum Event {
     Control(ControlEvent),
     /// An edge's public URL answered, or did not.
     Probed(EdgeId, bool),
+    /// The operator says how an edge stands, by the directory.
+    Ruled(EdgeId, Ruling),
     /// The operator had the ticket keys read again.
     Keys(Keys),
     /// Be done.
@@ -90,6 +92,7 @@ fn hear(event: Event, fleet: &mut Fleet) -> Vec<Told> {
         |node: &NodeId| EdgeId::parse(node.as_str()).ok().filter(|id| fleet.router.edge(id).is_some());
     let heard = match event {
         Event::End => None,
+        Event::Ruled(id, ruling) => Some(Heard::Ruled(id, ruling)),
         Event::Keys(keys) => return vec![Told::Keys(keys)],
         Event::Probed(id, answered) => fleet.router.edge(&id).map(|_| Heard::Probed(id.clone(), answered)),
         Event::Control(ControlEvent::Joined(hello)) => match Pathway::of(&hello) {
@@ -150,6 +153,13 @@ fn tell_changes(fleet: &mut Fleet) {
             Change::Health { edge, to: None, .. } => {
                 fleet.pathways.remove(&edge);
                 tracing::info!(%edge, "an edge is forgotten");
+            }
+            Change::Standing { edge, from, to, viewers } => {
+                let (from, to) = (from.word(), to.word());
+                tracing::info!(%edge, from, to, viewers, "the operator says otherwise of an edge");
+            }
+            Change::Moved { edge, viewers, lasted } => {
+                tracing::info!(%edge, viewers, ?lasted, "viewers were moved off an edge");
             }
             Change::NumberClash(one, other) => {
                 tracing::warn!(%one, %other, "two edges have the same number in tokens; rename one of them");

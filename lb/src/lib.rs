@@ -24,6 +24,7 @@ mod pack;
 mod pages;
 mod pathway;
 mod probe;
+mod rulings;
 mod settings;
 mod shell;
 mod told;

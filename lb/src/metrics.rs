@@ -104,8 +104,8 @@ impl Exporter {
         edges("mascaret_lb_edge_promised_bits_per_second", "What it sends or will", &|edge| {
             edge.promised(now).0
         })?;
-        edges("mascaret_lb_edge_capacity_bits_per_second", "What it declared", &|edge| {
-            edge.declared().capacity.0
+        edges("mascaret_lb_edge_capacity_bits_per_second", "What it declared, or the operator", &|edge| {
+            edge.capacity().0
         })?;
         edges("mascaret_lb_edge_viewers", "Its viewers, by its own word", &|edge| {
             edge.load().map_or(0, |load| u64::from(load.viewers))

@@ -4,6 +4,7 @@ use crate::core::Core;
 use crate::desk::Desk;
 use crate::hub::{self, Event, Fleet, WAITING_EVENTS};
 use crate::metrics::{Counts, Exporter};
+use crate::rulings::Rulings;
 use crate::told::Teller;
 use crate::{Settings, api, keys, probe};
 use node::certs::Shown;
@@ -119,6 +120,8 @@ pub fn run_telling(
         let _ = to_hub.send(Event::Control(event));
     })
     .map_err(|error| LbError::Control { address: settings.control.0, error })?;
+    // Said by the directory.
+    let _rulings = Rulings::new(events.clone(), control.clone());
     if settings.probe.value() > 0 {
         let (interval, fleet, events, stop) =
             (settings.probe.duration(), fleet.clone(), events.clone(), node.stop.clone());

@@ -4,7 +4,7 @@
 //! filled less of what it can hold wins. Drawing by room makes unequal edges fill evenly, comparing two keeps
 //! balancers that know the same slightly old numbers from running to the same edge.
 
-use crate::{Edge, Health, Router};
+use crate::{By, Edge, Health, Router};
 use media::BitRate;
 use std::time::{Duration, Instant};
 use ticket::EdgeId;
@@ -98,7 +98,7 @@ impl Saturation {
 /// An edge that may be chosen, with what the choice needs of it.
 struct Candidate<'a> {
     id: &'a EdgeId,
-    free: BitRate,
+    edge: &'a Edge,
     promised: BitRate,
     usable: BitRate,
     /// How likely it is drawn.
@@ -108,14 +108,14 @@ struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    fn of(id: &'a EdgeId, edge: &Edge, now: Instant) -> Self {
+    fn of(id: &'a EdgeId, edge: &'a Edge, now: Instant) -> Self {
         let (promised, usable) = (edge.promised(now), edge.usable());
         let free = BitRate(usable.0.saturating_sub(promised.0));
-        let weight = f64::from(edge.declared().weight);
+        let weight = f64::from(edge.weight());
         // Never nothing: when all are full, some edge must still be second in the list.
         let chance = (free.0 as f64).max(1.0) * weight * edge.warmth(now);
         let filled = promised.0 as f64 / (usable.0.max(1) as f64 * weight);
-        Self { id, free, promised, usable, chance, filled }
+        Self { id, edge, promised, usable, chance, filled }
     }
 }
 
@@ -140,7 +140,8 @@ impl Router {
         let (promised, usable) = total(if fit.is_empty() { &doubtful } else { &fit });
         let without_top = Saturation::of(promised, usable) >= Saturation::TopForOldViewersOnly;
         let rate = broadcast.rate(without_top);
-        let has_room = |candidate: &Candidate<'_>| candidate.free >= rate;
+        let peers = self.peers;
+        let has_room = |candidate: &Candidate<'_>| candidate.edge.has_room(now, rate, peers);
 
         // The panic rule: when more than half of the fleet seems gone, it is likelier that we see badly. Then
         // health refuses nobody any more, it only puts the doubtful behind the fit that have room.
@@ -168,7 +169,7 @@ impl Router {
             }
         }
         if let Some(chosen) = self.edges.get_mut(&edge) {
-            chosen.reserve(now, rate);
+            chosen.reserve(now, rate, By::Core);
         }
         Decision::Go { edge, others, without_top, reserved: rate }
     }

@@ -1,10 +1,11 @@
 //! One edge as a balancer knows it.
 
-use crate::FORGET;
+use crate::moving::Moving;
 use crate::room::Room;
+use crate::{By, FORGET, Ruling, Standing};
 use media::BitRate;
 use std::time::{Duration, Instant};
-use ticket::EdgeId;
+use ticket::{EdgeId, EdgeNumber};
 
 /// Three heartbeats of 250 ms: an edge not heard for longer is silent.
 pub const SILENCE: Duration = Duration::from_millis(750);
@@ -64,8 +65,10 @@ pub enum Health {
     Ready,
     /// It has no new segments, by its own word (or has not said yet).
     NotFed,
-    /// It wants to be empty, by its own word.
+    /// It shall be empty, by its own word or the operator's.
     Draining,
+    /// The operator is at work on it.
+    Maintenance,
     /// Not heard for [`SILENCE`].
     Silent,
     /// Its public URL does not answer.
@@ -81,6 +84,7 @@ impl Health {
             Self::Ready => "ready",
             Self::NotFed => "not fed",
             Self::Draining => "draining",
+            Self::Maintenance => "maintenance",
             Self::Silent => "silent",
             Self::Unreachable => "unreachable",
             Self::Left => "left",
@@ -92,6 +96,12 @@ impl Health {
 #[derive(Debug)]
 pub struct Edge {
     declared: Declared,
+    /// Its name in tokens.
+    number: EdgeNumber,
+    ruling: Ruling,
+    /// Since when it shall be empty.
+    draining_since: Option<Instant>,
+    pub(crate) moving: Moving,
     load: Option<Load>,
     joined: Instant,
     /// Since when it has been ready without a break.
@@ -112,9 +122,13 @@ enum Probe {
 }
 
 impl Edge {
-    pub(crate) fn new(now: Instant, declared: Declared) -> Self {
-        Self {
+    pub(crate) fn new(now: Instant, declared: Declared, ruling: Ruling) -> Self {
+        let mut edge = Self {
+            number: declared.id.number(),
             declared,
+            ruling: Ruling::default(),
+            draining_since: None,
+            moving: Moving::default(),
             load: None,
             joined: now,
             ready_since: None,
@@ -123,12 +137,39 @@ impl Edge {
             probe: Probe::Reachable { failed: 0 },
             room: Room::new(now),
             announced: None,
-        }
+        };
+        edge.ruled(now, ruling);
+        edge
     }
 
     /// What it said when it joined.
     pub fn declared(&self) -> &Declared {
         &self.declared
+    }
+
+    /// Its name in tokens.
+    pub fn number(&self) -> EdgeNumber {
+        self.number
+    }
+
+    /// What the operator says of it.
+    pub fn ruling(&self) -> Ruling {
+        self.ruling
+    }
+
+    /// What it can send: by the operator's word, else by its own.
+    pub fn capacity(&self) -> BitRate {
+        self.ruling.capacity.unwrap_or(self.declared.capacity)
+    }
+
+    /// Against other edges of the same capacity, by the operator's word, else by its own.
+    pub fn weight(&self) -> u32 {
+        self.ruling.weight.unwrap_or(self.declared.weight)
+    }
+
+    /// Since when it shall be empty, and `None` while it need not be.
+    pub fn draining_since(&self) -> Option<Instant> {
+        self.draining_since
     }
 
     /// Its last heartbeat; `None` before the first.
@@ -149,6 +190,11 @@ impl Edge {
         if now.saturating_duration_since(self.last_heard) > SILENCE {
             return Health::Silent;
         }
+        match self.ruling.standing {
+            Standing::Maintenance => return Health::Maintenance,
+            Standing::Drain => return Health::Draining,
+            Standing::Active => {}
+        }
         match (self.own_word(), self.probe) {
             (State::Draining, _) => Health::Draining,
             (State::NotFed, _) => Health::NotFed,
@@ -157,10 +203,15 @@ impl Edge {
         }
     }
 
-    /// By its own last word, whatever became of the link, viewers would find nothing there. No rule overrules
-    /// that.
+    /// By its own last word, whatever became of the link, viewers would find nothing there, or the operator
+    /// wants none there. No rule overrules that.
     pub(crate) fn refuses(&self) -> bool {
-        self.own_word() != State::Ready || self.declared.weight == 0
+        self.own_word() != State::Ready || self.weight() == 0 || self.ruling.standing != Standing::Active
+    }
+
+    /// For how long its control link has been closed.
+    pub(crate) fn left_for(&self, now: Instant) -> Option<Duration> {
+        self.left.map(|left| now.saturating_duration_since(left))
     }
 
     fn own_word(&self) -> State {
@@ -169,7 +220,7 @@ impl Edge {
 
     /// What it may be filled to.
     pub fn usable(&self) -> BitRate {
-        BitRate(self.declared.capacity.0 / 10 * USABLE_TENTHS)
+        BitRate(self.capacity().0 / 10 * USABLE_TENTHS)
     }
 
     /// What it sends, or has been promised to send.
@@ -180,6 +231,13 @@ impl Edge {
     /// What is left of it.
     pub fn free(&self, now: Instant) -> BitRate {
         BitRate(self.usable().0.saturating_sub(self.promised(now).0))
+    }
+
+    /// Whether one more of that rate has room, with `peers` other balancers that may at this moment send it as
+    /// many as this one has.
+    pub(crate) fn has_room(&self, now: Instant, rate: BitRate, peers: u32) -> bool {
+        let may_come = self.room.may_come(now, rate, peers);
+        rate.0.saturating_add(may_come.0) <= self.free(now).0
     }
 
     /// 0.1 when it has just become ready, 1 from [`SLOW_START`] on.
@@ -202,6 +260,22 @@ impl Edge {
             State::Ready => {}
             State::NotFed | State::Draining => self.ready_since = None,
         }
+        self.look_at_draining(now);
+    }
+
+    pub(crate) fn ruled(&mut self, now: Instant, ruling: Ruling) {
+        let was_away = self.ruling.standing != Standing::Active;
+        self.ruling = ruling;
+        if was_away && ruling.standing == Standing::Active {
+            // Empty until now: as cold as one that has just come.
+            self.ready_since = self.ready_since.map(|_| now);
+        }
+        self.look_at_draining(now);
+    }
+
+    fn look_at_draining(&mut self, now: Instant) {
+        let shall_be_empty = self.ruling.standing != Standing::Active || self.own_word() == State::Draining;
+        self.draining_since = shall_be_empty.then(|| self.draining_since.unwrap_or(now));
     }
 
     pub(crate) fn probed(&mut self, now: Instant, answered: bool) {
@@ -220,8 +294,8 @@ impl Edge {
         };
     }
 
-    pub(crate) fn reserve(&mut self, now: Instant, rate: BitRate) {
-        self.room.reserve(now, rate);
+    pub(crate) fn reserve(&mut self, now: Instant, rate: BitRate, by: By) {
+        self.room.reserve(now, rate, by);
     }
 
     pub(crate) fn joined_again(&mut self, now: Instant, declared: Declared) {

@@ -10,13 +10,21 @@
 
 mod broadcasts;
 mod choice;
+mod crowd;
 mod edge;
+mod moving;
 mod room;
+mod standing;
+mod steer;
 
 pub use broadcasts::{Broadcast, MAX_BROADCASTS};
 pub use choice::{Ask, Decision, MAX_OTHERS, Saturation};
+pub use crowd::{Crowd, CrowdError};
 pub use edge::{Declared, Edge, Health, Load, PROBE_FALL, PROBE_RISE, SILENCE, SLOW_START, State};
-pub use room::{RESERVATION_HOLD, RESERVATION_LIFE};
+pub use moving::QUIET;
+pub use room::{EXCHANGED, RESERVATION_HOLD, RESERVATION_LIFE};
+pub use standing::{Ruling, Standing};
+pub use steer::{DRAIN_OVER, LEFT_GRACE, Steer, Steered, TTL, TTL_SHORT};
 
 use broadcasts::Broadcasts;
 use media::{BitRate, BroadcastId, RunId, StreamFacts};
@@ -45,9 +53,25 @@ pub enum Heard {
     /// Its public URL answered our probe as it should, or did not.
     Probed(EdgeId, bool),
     /// Another core or balancer sent viewers there.
-    Reserved(EdgeId, BitRate),
+    Reserved(EdgeId, BitRate, By),
+    /// So many other balancers are linked to this one, and tell what they reserve.
+    Peers(u32),
+    /// Viewers were told to leave it, here or at another core.
+    Moved(EdgeId, Box<Crowd>),
+    /// What the operator says of an edge, all of it, whether it has joined or not: its standing, and what holds
+    /// in place of what it declares. [`Ruling::default`] takes it all back.
+    Ruled(EdgeId, Ruling),
     /// Its control link closed.
     Left(EdgeId),
+}
+
+/// Who reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Another core of this balancer: what other balancers may not know of yet.
+    Core,
+    /// Another balancer.
+    Balancer,
 }
 
 /// What became different. For logs, metrics and other routers.
@@ -63,6 +87,26 @@ pub enum Change {
         to: Option<Health>,
         /// Viewers it had at its last heartbeat.
         viewers: u32,
+    },
+    /// The operator said otherwise of an edge.
+    Standing {
+        /// Which edge.
+        edge: EdgeId,
+        /// Before.
+        from: Standing,
+        /// Now.
+        to: Standing,
+        /// Viewers it had at its last heartbeat; 0 where it has not joined.
+        viewers: u32,
+    },
+    /// Viewers were moved off an edge, and since [`QUIET`] no more of them.
+    Moved {
+        /// Which edge.
+        edge: EdgeId,
+        /// How many, each counted once.
+        viewers: u64,
+        /// From the first to the last.
+        lasted: Duration,
     },
     /// Two edges have the same number in tokens (see `ticket`); harmless, another id would be better.
     NumberClash(EdgeId, EdgeId),
@@ -93,8 +137,23 @@ pub struct Router {
     edges: BTreeMap<EdgeId, Edge>,
     broadcasts: Broadcasts,
     changes: VecDeque<Change>,
+    /// What the operator said, of edges that have not joined too; what says nothing is not kept.
+    rulings: BTreeMap<EdgeId, Ruling>,
+    /// Other balancers that send viewers to the same edges.
+    peers: u32,
+    drain_over: DrainOver,
     /// When an edge that came back must have told what it has.
     recheck: Option<Instant>,
+}
+
+/// Over how long the viewers of a drained edge are moved.
+#[derive(Clone, Copy, Debug)]
+struct DrainOver(Duration);
+
+impl Default for DrainOver {
+    fn default() -> Self {
+        Self(DRAIN_OVER)
+    }
 }
 
 impl Router {
@@ -103,13 +162,23 @@ impl Router {
         Self::default()
     }
 
+    /// The same, moving the viewers of a drained edge over so long in place of [`DRAIN_OVER`].
+    #[must_use]
+    pub fn draining_over(mut self, window: Duration) -> Self {
+        self.drain_over = DrainOver(window);
+        self
+    }
+
     /// Takes what was heard at `now`.
     pub fn push(&mut self, now: Instant, heard: Heard) -> Result<(), Refused> {
         match heard {
             Heard::Joined(declared) => self.joined(now, declared)?,
             Heard::Load(id, load) => self.known(id)?.heard_load(now, load),
             Heard::Probed(id, answered) => self.known(id)?.probed(now, answered),
-            Heard::Reserved(id, rate) => self.known(id)?.reserve(now, rate),
+            Heard::Reserved(id, rate, by) => self.known(id)?.reserve(now, rate, by),
+            Heard::Peers(count) => self.peers = count,
+            Heard::Moved(id, crowd) => self.known(id)?.moving.heard(now, &crowd),
+            Heard::Ruled(id, ruling) => self.ruled(now, id, ruling)?,
             Heard::Left(id) => self.known(id)?.left(now),
             Heard::Over(id, broadcast, run) => {
                 self.known(id.clone())?.heard(now);
@@ -132,7 +201,8 @@ impl Router {
 
     /// When [`Router::expire`] is due, if nothing is heard until then.
     pub fn deadline(&self) -> Option<Instant> {
-        self.edges.values().map(Edge::deadline).chain(self.recheck).min()
+        let moving = self.edges.values().filter_map(|edge| edge.moving.deadline());
+        self.edges.values().map(Edge::deadline).chain(moving).chain(self.recheck).min()
     }
 
     /// Lets time do what it does: edges fall silent, and are forgotten. Late or never called, the decisions are
@@ -148,6 +218,9 @@ impl Router {
                 let from = std::mem::replace(&mut edge.announced, health);
                 let viewers = edge.load().map_or(0, |load| load.viewers);
                 changes.push_back(Change::Health { edge: id.clone(), from, to: health, viewers });
+            }
+            if let Some((viewers, lasted)) = edge.moving.settle(now, keeps) {
+                changes.push_back(Change::Moved { edge: id.clone(), viewers, lasted });
             }
             keeps
         });
@@ -174,6 +247,16 @@ impl Router {
         self.broadcasts.iter()
     }
 
+    /// What the operator said of edges, of those that have not joined too.
+    pub fn rulings(&self) -> impl Iterator<Item = (&EdgeId, &Ruling)> {
+        self.rulings.iter()
+    }
+
+    /// Other balancers that are linked.
+    pub fn peers(&self) -> u32 {
+        self.peers
+    }
+
     /// One broadcast; a text that is no name is no broadcast.
     pub fn broadcast(&self, name: &str) -> Option<&Broadcast> {
         self.broadcasts.named(name)
@@ -192,7 +275,30 @@ impl Router {
         if let Some(other) = self.edges.keys().find(|id| id.number() == number) {
             self.changes.push_back(Change::NumberClash(other.clone(), declared.id.clone()));
         }
-        self.edges.insert(declared.id.clone(), Edge::new(now, declared));
+        let ruling = self.rulings.get(&declared.id).copied().unwrap_or_default();
+        self.edges.insert(declared.id.clone(), Edge::new(now, declared, ruling));
+        Ok(())
+    }
+
+    fn ruled(&mut self, now: Instant, id: EdgeId, ruling: Ruling) -> Result<(), Refused> {
+        let is_new = !self.rulings.contains_key(&id);
+        if is_new && ruling != Ruling::default() && self.rulings.len() >= MAX_EDGES {
+            return Err(Refused::TooManyEdges(id));
+        }
+        let before = if ruling == Ruling::default() {
+            self.rulings.remove(&id)
+        } else {
+            self.rulings.insert(id.clone(), ruling)
+        };
+        let mut viewers = 0;
+        if let Some(edge) = self.edges.get_mut(&id) {
+            edge.ruled(now, ruling);
+            viewers = edge.load().map_or(0, |load| load.viewers);
+        }
+        let from = before.unwrap_or_default().standing;
+        if from != ruling.standing {
+            self.changes.push_back(Change::Standing { edge: id, from, to: ruling.standing, viewers });
+        }
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 #![allow(clippy::disallowed_methods, reason = "a story needs some instant to begin at")]
 
+mod steering;
+
 use super::*;
 use media::{MediaSpan, Rendition, RenditionId, RunId};
 
@@ -96,6 +98,12 @@ impl Story {
                 Change::Health { edge, from, to, .. } => {
                     format!("{edge} {from:?}>{to:?}").replace("Some", "")
                 }
+                Change::Standing { edge, from, to, viewers } => {
+                    format!("{edge} {} to {} with {viewers}", from.word(), to.word())
+                }
+                Change::Moved { edge, viewers, lasted } => {
+                    format!("{viewers} off {edge} in {} s", lasted.as_secs())
+                }
                 Change::NumberClash(a, b) => format!("{a}={b}"),
                 Change::Live(broadcast) => format!("+{broadcast}"),
                 Change::Gone(broadcast) => format!("-{broadcast}"),
@@ -125,6 +133,64 @@ fn an_edge_that_left_drains_or_is_not_fed_gets_nobody() {
     story.hear(Heard::Left(id("c")));
     assert_eq!(story.where_to(), ["d"]);
     assert_eq!(story.changes(), ["a (Ready)>(Draining)", "b (Ready)>(NotFed)", "c (Ready)>(Left)"]);
+}
+
+#[test]
+fn what_the_operator_says_holds_over_what_an_edge_says_and_before_it_comes() {
+    let mut story = Story::of(&["a", "b"]);
+    let rule = |standing| Ruling { standing, ..Ruling::default() };
+    story.hear(Heard::Ruled(id("a"), rule(Standing::Drain)));
+    assert_eq!(story.where_to(), ["b"]);
+    assert_eq!(story.changes(), ["a active to drain with 7", "a (Ready)>(Draining)"]);
+    story.hear(Heard::Ruled(id("a"), rule(Standing::Maintenance)));
+    assert_eq!(story.changes(), ["a drain to maintenance with 7", "a (Draining)>(Maintenance)"]);
+    story.hear(Heard::Ruled(id("a"), Ruling::default()));
+    assert_eq!(story.changes(), ["a maintenance to active with 7", "a (Maintenance)>(Ready)"]);
+    assert_eq!(story.router.rulings().count(), 0);
+
+    story.hear(Heard::Ruled(id("c"), rule(Standing::Drain)));
+    story.join("c", 100);
+    story.load("c", 0, State::Ready);
+    story.hear(Heard::Stream(id("c"), tide(1, &[4, 1], false)));
+    assert!(!story.where_to().contains(&"c".to_owned()));
+}
+
+#[test]
+fn weight_and_capacity_may_be_overruled_and_it_can_be_taken_back() {
+    let mut story = Story::of(&["a"]);
+    let rule =
+        |weight, capacity: Option<u64>| Ruling { weight, capacity: capacity.map(mbit), ..Ruling::default() };
+    story.hear(Heard::Ruled(id("a"), rule(Some(0), None)));
+    assert!(matches!(story.decide(), Decision::NoEdge { .. }));
+    story.hear(Heard::Ruled(id("a"), rule(None, Some(10))));
+    assert_eq!(story.router.edge(&id("a")).map(Edge::usable), Some(mbit(9)));
+    story.hear(Heard::Ruled(id("a"), Ruling::default()));
+    let edge = story.router.edge(&id("a")).unwrap();
+    assert_eq!((edge.usable(), edge.weight()), (mbit(90), 100));
+}
+
+#[test]
+fn an_edge_that_is_taken_back_starts_slowly() {
+    let mut story = Story::of(&["a"]);
+    assert!(story.router.edge(&id("a")).unwrap().warmth(story.now) > 0.99);
+    story.hear(Heard::Ruled(id("a"), Ruling { standing: Standing::Drain, ..Ruling::default() }));
+    story.hear(Heard::Ruled(id("a"), Ruling::default()));
+    assert!(story.router.edge(&id("a")).unwrap().warmth(story.now) < 0.11);
+}
+
+/// 90 Mbit/s are usable, a viewer takes 4: 22 fit. Either of two balancers takes half of them before it hears of
+/// the other, and not one more.
+#[test]
+fn what_another_balancer_may_be_doing_is_left_free() {
+    let mut story = Story::of(&["a"]);
+    story.hear(Heard::Peers(1));
+    let mut taken = 0;
+    while let Decision::Go { reserved, .. } = story.decide() {
+        taken += reserved.0 / 1_000_000;
+    }
+    assert!((40..=45).contains(&taken), "{taken} Mbit/s");
+    story.pass(350);
+    assert!(matches!(story.decide(), Decision::Go { .. }), "what is known by now is not counted twice");
 }
 
 #[test]
@@ -223,7 +289,7 @@ fn a_full_fleet_first_keeps_the_top_rendition_back_then_refuses() {
 #[test]
 fn what_another_balancer_sent_there_takes_room_here() {
     let mut story = Story::of(&["a"]);
-    story.hear(Heard::Reserved(id("a"), mbit(89)));
+    story.hear(Heard::Reserved(id("a"), mbit(89), By::Balancer));
     assert!(matches!(story.decide(), Decision::Go { without_top: true, .. }));
     assert!(matches!(story.decide(), Decision::Full { .. }));
 }

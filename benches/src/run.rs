@@ -3,7 +3,7 @@
 use crate::cast::Cast;
 use crate::error::BenchError;
 use crate::ground::{SERVER_CORE, VIEWER_CORE};
-use crate::meter::{Reading, Strangers, pace};
+use crate::meter::{Reading, Strangers, pace, process_seconds};
 use crate::report::{Compared, Measured, RowReport};
 use crate::rows::{Kind, Row, Who};
 use crate::spread::Spread;
@@ -32,6 +32,15 @@ const IDLE_LOOKS: usize = 3;
 const IDLE_LOOK: Duration = Duration::from_secs(2);
 /// How often a disturbed window is taken again.
 const AGAIN: usize = 3;
+
+/// How much of the server's core is used while nobody asks for anything, as a share of it. What the machine does by
+/// itself is nobody's cost; what our own processes do while they idle is ours, and not a peer's.
+#[derive(Clone, Copy, Debug)]
+struct Idle {
+    all: f64,
+    /// Without our processes.
+    machine: f64,
+}
 
 /// What the windows of one contender said, in order.
 #[derive(Clone, Debug, Default)]
@@ -75,22 +84,22 @@ impl Bench<'_> {
             for who in order {
                 let _ = std::io::stdout().flush();
                 let series = series.entry(who).or_default();
-                self.window(row, who, idle, series)?;
+                self.window(row, who, &idle, series)?;
                 let value = series.values.last().copied().unwrap_or_default();
                 print!("  {} {}", who.name(), figure(value));
             }
             println!();
         }
-        Ok(report(row, &who, &series, idle))
+        Ok(report(row, &who, &series, idle.all))
     }
 
     /// One window that nobody disturbed.
-    fn window(&mut self, row: &Row, who: Who, idle: f64, series: &mut Series) -> Result<(), BenchError> {
+    fn window(&mut self, row: &Row, who: Who, idle: &Idle, series: &mut Series) -> Result<(), BenchError> {
         for attempt in 1..=AGAIN {
             let pids = self.cast.pids();
             let before = Strangers::now(&pids);
             let pace = row.network.viewers().within(|| Ok(pace()))?;
-            let taken = self.take(row, who, if who.is_ours() { 0.0 } else { idle })?;
+            let taken = self.take(row, who, if who.is_ours() { idle.machine } else { idle.all })?;
             let mut pids_after = self.cast.pids();
             pids_after.extend(pids);
             let strangers = before.share_until(&Strangers::now(&pids_after));
@@ -117,28 +126,32 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// How much of the server's core is used while nobody asks for anything: mostly our own idling processes. It is
-    /// taken off what the others cost, and not off what we cost.
-    fn idle(&self) -> Result<f64, BenchError> {
-        let mut least = f64::INFINITY;
+    /// See [`Idle`].
+    fn idle(&self) -> Result<Idle, BenchError> {
+        let mut least = Idle { all: f64::INFINITY, machine: f64::INFINITY };
+        let ours = self.cast.pids();
         for _ in 0..IDLE_LOOKS {
-            let from = Reading::now()?;
+            let (from, from_ours) = (Reading::now()?, process_seconds(&ours));
             if self.stop.wait_timeout(IDLE_LOOK) {
                 return Err(BenchError::Interrupted);
             }
             let usage = from.until(&Reading::now()?);
-            least = least.min(usage.busy[SERVER_CORE] / usage.seconds);
+            let all = usage.busy[SERVER_CORE] / usage.seconds;
+            let ours = (process_seconds(&ours) - from_ours) / usage.seconds;
+            if all < least.all {
+                least = Idle { all, machine: (all - ours).max(0.0) };
+            }
         }
-        if least <= STRANGERS_MOST {
+        if least.all <= STRANGERS_MOST {
             return Ok(least);
         }
         if self.manner.is_noisy {
-            println!("  core {SERVER_CORE} is {:.0} % busy with nobody asking", least * 100.0);
-            return Ok(0.0);
+            println!("  core {SERVER_CORE} is {:.0} % busy with nobody asking", least.all * 100.0);
+            return Ok(Idle { all: 0.0, machine: 0.0 });
         }
         Err(BenchError::Refused(format!(
             "core {SERVER_CORE} is {:.0} % busy with nobody asking, {:.0} % is allowed; --noisy goes on all the same",
-            least * 100.0,
+            least.all * 100.0,
             STRANGERS_MOST * 100.0
         )))
     }

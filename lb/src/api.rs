@@ -1,6 +1,7 @@
 //! What a page reads: the list of broadcasts, and the state of the cluster.
 
 use crate::pathway::Pathway;
+use media::BroadcastId;
 use routing::{Broadcast, Router};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -8,12 +9,14 @@ use std::time::Instant;
 use ticket::EdgeId;
 
 /// `/api/v1/broadcasts`: what can be watched.
-pub(crate) fn broadcasts(router: &Router) -> Value {
-    let broadcasts: Vec<Value> = router.broadcasts().filter(|it| it.is_live()).map(broadcast).collect();
+pub(crate) fn broadcasts(router: &Router, watched: &HashMap<BroadcastId, u64>) -> Value {
+    let viewers = |it: &Broadcast| watched.get(&it.facts().broadcast).copied().unwrap_or(0);
+    let live = router.broadcasts().filter(|it| it.is_live());
+    let broadcasts: Vec<Value> = live.map(|it| broadcast(it, viewers(it))).collect();
     json!({ "broadcasts": broadcasts })
 }
 
-fn broadcast(broadcast: &Broadcast) -> Value {
+fn broadcast(broadcast: &Broadcast, viewers: u64) -> Value {
     let facts = broadcast.facts();
     let renditions: Vec<Value> = facts
         .renditions
@@ -37,6 +40,8 @@ fn broadcast(broadcast: &Broadcast) -> Value {
         "live_since_unix_ms": facts.run.0,
         "segment_ms": facts.segment.ticks() * 1000 / media::TICKS_PER_SECOND,
         "edges": broadcast.carriers(),
+        // Who asked for steering of late, each counted once, to within a few hundredths.
+        "viewers": viewers,
         "renditions": renditions,
         "playlist": format!("/live/{}/index.m3u8", facts.broadcast),
         "watch": format!("/watch/{}", facts.broadcast),

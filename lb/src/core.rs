@@ -1,39 +1,68 @@
 //! A core of the balancer: percore's connections on one side, the desk on the other.
 
 use crate::desk::{Desk, Moment};
+use crate::hub::Event;
 use crate::told::Told;
 use http::{Parsed, Refusal};
 use media::BitRate;
 use percore::{ConnectionId, Handle, Service, Turn};
 use routing::{By, Heard};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use ticket::EdgeId;
 
 /// How long reservations are gathered before the other cores are told. Within it a core may send an edge what
 /// the others have just filled it with: at 100,000 viewers a second, 2,000 of them.
 const TELL_RESERVED: Duration = Duration::from_millis(20);
+
+/// How often the hub is told whom steering saw and moved.
+const TELL_SEEN: Duration = Duration::from_secs(1);
 
 /// The service of one core.
 pub(crate) struct Core {
     desk: Desk,
     /// All cores, known once they run.
     cores: Arc<OnceLock<Handle<Told>>>,
+    hub: SyncSender<Event>,
     tell_at: Option<Instant>,
+    seen_at: Option<Instant>,
 }
 
 impl Core {
-    pub(crate) fn new(desk: Desk, cores: Arc<OnceLock<Handle<Told>>>) -> Self {
-        Self { desk, cores, tell_at: None }
+    pub(crate) fn new(desk: Desk, cores: Arc<OnceLock<Handle<Told>>>, hub: SyncSender<Event>) -> Self {
+        Self { desk, cores, hub, tell_at: None, seen_at: None }
     }
 
     fn tell_reserved(&mut self, turn: &Turn<'_>) {
         self.tell_at = None;
         let Some(cores) = self.cores.get() else { return };
-        for (edge, BitRate(rate)) in self.desk.reserved.drain() {
+        let reserved: Vec<(EdgeId, BitRate)> = self.desk.reserved.drain().collect();
+        for (edge, rate) in &reserved {
             for core in (0..cores.core_count()).map(percore::CoreIndex).filter(|core| *core != turn.core()) {
                 // A full inbox loses a reservation, which the edge's heartbeat makes good.
-                let _ = cores.tell(core, Told::Heard(Heard::Reserved(edge.clone(), BitRate(rate), By::Core)));
+                let _ = cores.tell(core, Told::Heard(Heard::Reserved(edge.clone(), *rate, By::Core)));
             }
+        }
+        // So does a hub that is behind, for other balancers.
+        let _ = self.hub.try_send(Event::Reserved(reserved));
+    }
+
+    fn tell_seen(&mut self) {
+        self.seen_at = None;
+        let seen = self.desk.seen.drain().collect();
+        let moved = self.desk.moved.drain().collect();
+        // Who is lost here is seen again in five seconds.
+        let _ = self.hub.try_send(Event::Seen { seen, moved });
+    }
+
+    /// When what was gathered is told.
+    fn gather(&mut self, now: Instant) {
+        if !self.desk.reserved.is_empty() && self.tell_at.is_none() {
+            self.tell_at = Some(now + TELL_RESERVED);
+        }
+        if !self.desk.seen.is_empty() && self.seen_at.is_none() {
+            self.seen_at = Some(now + TELL_SEEN);
         }
     }
 }
@@ -77,9 +106,7 @@ impl Service for Core {
                 if !request.keep_alive {
                     turn.finish(id);
                 }
-                if !self.desk.reserved.is_empty() && self.tell_at.is_none() {
-                    self.tell_at = Some(moment.now + TELL_RESERVED);
-                }
+                self.gather(moment.now);
                 consumed
             }
         }
@@ -99,12 +126,15 @@ impl Service for Core {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.desk.router.deadline().into_iter().chain(self.tell_at).min()
+        self.desk.router.deadline().into_iter().chain(self.tell_at).chain(self.seen_at).min()
     }
 
     fn expired(&mut self, turn: &mut Turn<'_>) {
         if self.tell_at.is_some_and(|at| at <= turn.now()) {
             self.tell_reserved(turn);
+        }
+        if self.seen_at.is_some_and(|at| at <= turn.now()) {
+            self.tell_seen();
         }
         self.desk.expire(turn.now());
     }

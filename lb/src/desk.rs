@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http::{
     Connection, Cors, Head, HttpDate, Method, Prerendered, Refusal, Request, Stamped, Status, sentence,
 };
-use media::BitRate;
-use routing::{Ask, Broadcast, Change, Decision, Health, Router};
+use media::{BitRate, BroadcastId};
+use routing::{Ask, Broadcast, Change, Crowd, Decision, Health, Router, Saturation};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -42,8 +42,18 @@ pub(crate) struct Desk {
     dice: Dice,
     date: HttpDate,
     counts: Arc<Counts>,
+    /// When the first thing was heard, or asked.
+    began: Option<Instant>,
+    /// How full the fleet is, and when that was looked at.
+    saturation: Option<(Instant, Saturation)>,
+    /// How many watch each broadcast, by everybody's word.
+    watched: Arc<HashMap<BroadcastId, u64>>,
     /// Reserved since this was last taken, by edge.
     pub(crate) reserved: HashMap<EdgeId, BitRate>,
+    /// Who asked for steering since this was last taken; only of those whose token was sealed by us.
+    pub(crate) seen: HashMap<BroadcastId, Crowd>,
+    /// Who was told to leave an edge since this was last taken.
+    pub(crate) moved: HashMap<EdgeId, Box<Crowd>>,
 }
 
 /// When, and how the viewer came.
@@ -66,6 +76,7 @@ struct Stock {
     options: Stamped,
     no_broadcast: Stamped,
     media_elsewhere: Stamped,
+    not_steered: Stamped,
     nothing: Stamped,
 }
 
@@ -74,6 +85,8 @@ struct Stock {
 enum Wish<'a> {
     Playlist(&'a str),
     Redirect(&'a str),
+    /// What follows `/steer/`.
+    Steer(&'a str),
     MediaElsewhere,
     Broadcasts,
     Cluster,
@@ -92,6 +105,9 @@ impl<'a> Wish<'a> {
                 _ => Self::MediaElsewhere,
             };
         }
+        if let Some(rest) = path.strip_prefix("/steer/") {
+            return Self::Steer(rest);
+        }
         match path {
             "/api/v1/broadcasts" => Self::Broadcasts,
             "/api/v1/cluster" => Self::Cluster,
@@ -108,7 +124,7 @@ impl Desk {
     pub(crate) fn new(settings: &Settings, keys: Keys, counts: Arc<Counts>) -> Self {
         let cors = settings.cors.0.clone();
         Self {
-            router: Router::new(),
+            router: steering::router(settings),
             pathways: HashMap::new(),
             keys,
             lifetime: settings.tickets.lifetime.duration(),
@@ -122,14 +138,21 @@ impl Desk {
             dice: Dice::default(),
             date: HttpDate::from_unix_secs(0),
             counts,
+            began: None,
+            saturation: None,
+            watched: Arc::default(),
             reserved: HashMap::new(),
+            seen: HashMap::new(),
+            moved: HashMap::new(),
             cors,
         }
     }
 
     /// What the hub or another core says.
     pub(crate) fn told(&mut self, now: Instant, told: Told) {
+        self.began.get_or_insert(now);
         match told {
+            Told::Watched(watched) => self.watched = watched,
             Told::Keys(keys) => self.keys = keys,
             Told::Pathway(id, pathway) => {
                 self.pathways.insert(id, pathway);
@@ -166,6 +189,7 @@ impl Desk {
     /// The answer.
     pub(crate) fn answer(&mut self, moment: Moment, request: &Request<'_>) -> Answer {
         self.turn(moment.unix_secs);
+        self.began.get_or_insert(moment.now);
         let connection = Connection::to(request);
         let head_only = request.method == Method::Head;
         let date = self.date;
@@ -183,14 +207,23 @@ impl Desk {
                     None => self.stock.no_broadcast.at(&date, connection, head_only),
                 });
             }
+            Wish::Steer(path) => {
+                return Answer::of(match self.steer(moment, path, request.query) {
+                    Some(answer) => answer.dated(&date, connection, head_only),
+                    None => {
+                        self.counts.not_found.one();
+                        self.stock.not_steered.at(&date, connection, head_only)
+                    }
+                });
+            }
             Wish::MediaElsewhere => {
                 self.counts.not_found.one();
                 return Answer::of(self.stock.media_elsewhere.at(&date, connection, head_only));
             }
             Wish::Page => return self.page(request, connection, head_only),
             Wish::Broadcasts => {
-                let router = &self.router;
-                self.broadcasts.at(moment.now, &self.cors, || api::broadcasts(router))
+                let (router, watched) = (&self.router, &self.watched);
+                self.broadcasts.at(moment.now, &self.cors, || api::broadcasts(router, watched))
             }
             Wish::Cluster => {
                 let (router, pathways, balancer) = (&self.router, &self.pathways, &self.balancer);
@@ -276,7 +309,9 @@ impl Desk {
                 .filter(|edge| fit(*edge))
                 .filter_map(|(id, _)| self.pathways.get(id).map(|pathway| (id, pathway)))
                 .collect();
-            entry::playlist(broadcast.facts(), without_top, &way, &fleet).map(|playlist| {
+            let third = edges.get(2).map(|(id, _)| id);
+            let steering = steering::uri(&token, name, third);
+            entry::playlist(broadcast.facts(), without_top, &way, &fleet, steering).map(|playlist| {
                 entry::answer(&playlist, accepts_gzip.then_some(&mut self.packer), &self.cors)
             })
         };
@@ -290,6 +325,14 @@ impl Desk {
             counts.without_top.one();
         }
         answer
+    }
+
+    /// Whether nobody should take the top rendition; looked at once a heartbeat.
+    fn is_top_for_nobody(&mut self, now: Instant) -> bool {
+        let known = self.saturation.filter(|(at, _)| now < *at + LIST_AGE);
+        let (at, saturation) = known.unwrap_or_else(|| (now, self.router.saturation(now)));
+        self.saturation = Some((at, saturation));
+        saturation >= Saturation::TopForNobody
     }
 
     fn wait(&self, retry_after: Duration, text: &str) -> Prerendered {
@@ -330,6 +373,7 @@ impl Stock {
             media_elsewhere: not_found(
                 "Media is served by edges; /live/<broadcast>/index.m3u8 and /go/<broadcast> say by which.",
             ),
+            not_steered: not_found("There is nothing to steer: no such token, or no edge is known yet."),
             nothing: not_found("There is nothing here; / lists what can be watched."),
         }
     }
@@ -372,5 +416,6 @@ impl Dice {
     }
 }
 
+mod steering;
 #[cfg(test)]
 mod tests;

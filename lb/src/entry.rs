@@ -2,7 +2,7 @@
 
 use crate::pack::Packer;
 use crate::pathway::Pathway;
-use hls::{MultivariantPlaylist, SessionData};
+use hls::{ContentSteering, MultivariantPlaylist, SessionData};
 use http::{Cors, Head, Prerendered, Status};
 use media::StreamFacts;
 use std::fmt::Write as _;
@@ -37,6 +37,7 @@ pub(crate) fn playlist(
     without_top: bool,
     way: &Way<'_>,
     fleet: &[(&EdgeId, &Pathway)],
+    steering: String,
 ) -> Option<String> {
     let pathways: Vec<hls::Pathway> = way
         .edges
@@ -52,6 +53,8 @@ pub(crate) fn playlist(
     } else {
         MultivariantPlaylist::of(facts, &pathways)?
     };
+    let first = way.edges.first().map(|(id, _)| id.to_string());
+    playlist.content_steering = Some(ContentSteering { server_uri: steering, pathway_id: first });
     let mut list = String::with_capacity(48 * EDGES_LISTED);
     let assigned = way.edges.iter().map(|(id, pathway)| (id, *pathway));
     let rest = fleet.iter().copied().filter(|(id, _)| !way.edges.iter().any(|(known, _)| known == *id));

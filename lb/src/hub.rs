@@ -1,10 +1,12 @@
 //! One thread that hears all edges and tells every core; and the fleet as the operator sees it.
 
+use crate::audience::Audience;
 use crate::pathway::Pathway;
 use crate::told::{Teller, Told};
 use edgefan::{EdgeState, NodeId};
+use media::{BitRate, BroadcastId};
 use node::fan::control::server::ControlEvent;
-use routing::{Change, Health, Heard, Load, Router, Ruling, State};
+use routing::{By, Change, Crowd, Health, Heard, Load, Router, Ruling, State};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +17,8 @@ use ticket::{EdgeId, Keys};
 /// an edge that cannot get its heartbeat through is silent, which is then the truth.
 pub(crate) const WAITING_EVENTS: usize = 4096;
 
-/// How long to sleep with nothing to wait for.
-const IDLE: Duration = Duration::from_secs(1);
+/// How often viewers are counted, and so how long to sleep at most.
+const COUNT: Duration = Duration::from_secs(1);
 
 /// What reaches the hub.
 #[derive(Debug)]
@@ -25,6 +27,15 @@ pub(crate) enum Event {
     Control(ControlEvent),
     /// An edge's public URL answered, or did not.
     Probed(EdgeId, bool),
+    /// A core sent viewers there; the other cores know.
+    Reserved(Vec<(EdgeId, BitRate)>),
+    /// A core steered: whom it saw, and whom it told to leave an edge.
+    Seen {
+        /// By broadcast.
+        seen: Vec<(BroadcastId, Crowd)>,
+        /// By edge.
+        moved: Vec<(EdgeId, Box<Crowd>)>,
+    },
     /// The operator says how an edge stands, by the directory.
     Ruled(EdgeId, Ruling),
     /// The operator had the ticket keys read again.
@@ -38,6 +49,7 @@ pub(crate) enum Event {
 pub(crate) struct Fleet {
     pub(crate) router: Router,
     pub(crate) pathways: HashMap<EdgeId, Pathway>,
+    pub(crate) audience: Audience,
 }
 
 pub(crate) fn lock(fleet: &Mutex<Fleet>) -> MutexGuard<'_, Fleet> {
@@ -47,9 +59,10 @@ pub(crate) fn lock(fleet: &Mutex<Fleet>) -> MutexGuard<'_, Fleet> {
 
 /// Runs until told to end, or until nobody is left to tell it anything.
 pub(crate) fn run(events: &Receiver<Event>, fleet: &Arc<Mutex<Fleet>>, mut teller: Teller) {
+    let mut count_at = Instant::now() + COUNT;
     loop {
-        let deadline = lock(fleet).router.deadline();
-        let wait = deadline.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
+        let deadline = lock(fleet).router.deadline().map_or(count_at, |at| at.min(count_at));
+        let wait = deadline.saturating_duration_since(Instant::now());
         let event = match events.recv_timeout(wait) {
             Ok(Event::End) | Err(RecvTimeoutError::Disconnected) => return,
             Ok(event) => Some(event),
@@ -57,15 +70,39 @@ pub(crate) fn run(events: &Receiver<Event>, fleet: &Arc<Mutex<Fleet>>, mut telle
         };
         let now = Instant::now();
         let mut fleet = lock(fleet);
+        let fleet = &mut *fleet;
         match event {
+            Some(Event::Reserved(reserved)) => {
+                for (id, rate) in reserved {
+                    let _ = fleet.router.push(now, Heard::Reserved(id, rate, By::Core));
+                }
+            }
+            Some(Event::Seen { seen, moved }) => saw(now, seen, moved, fleet),
             Some(event) => {
-                for told in hear(event, &mut fleet) {
-                    carry(now, told, &mut fleet, &mut teller);
+                for told in hear(event, fleet) {
+                    carry(now, told, fleet, &mut teller);
                 }
             }
             None => fleet.router.expire(now),
         }
-        tell_changes(&mut fleet);
+        if now >= count_at {
+            count_at = now + COUNT;
+            if let Some(watched) = fleet.audience.count(now) {
+                teller.tell(&Told::Watched(watched));
+            }
+        }
+        tell_changes(fleet);
+    }
+}
+
+fn saw(now: Instant, seen: Vec<(BroadcastId, Crowd)>, moved: Vec<(EdgeId, Box<Crowd>)>, fleet: &mut Fleet) {
+    let Fleet { router, audience, .. } = fleet;
+    for (broadcast, crowd) in seen {
+        audience.see(now, &broadcast, &crowd, |id| router.broadcast(id.as_str()).is_some());
+    }
+    for (edge, crowd) in moved {
+        // An edge that is forgotten meanwhile has no viewers to be told of.
+        let _ = router.push(now, Heard::Moved(edge, crowd));
     }
 }
 
@@ -81,7 +118,7 @@ fn carry(now: Instant, told: Told, fleet: &mut Fleet, teller: &mut Teller) {
         Told::Pathway(id, pathway) => {
             fleet.pathways.insert(id.clone(), pathway.clone());
         }
-        Told::Keys(_) => {}
+        Told::Keys(_) | Told::Watched(_) => {}
     }
     teller.tell(&told);
 }
@@ -91,7 +128,7 @@ fn hear(event: Event, fleet: &mut Fleet) -> Vec<Told> {
     let known =
         |node: &NodeId| EdgeId::parse(node.as_str()).ok().filter(|id| fleet.router.edge(id).is_some());
     let heard = match event {
-        Event::End => None,
+        Event::End | Event::Reserved(_) | Event::Seen { .. } => None,
         Event::Ruled(id, ruling) => Some(Heard::Ruled(id, ruling)),
         Event::Keys(keys) => return vec![Told::Keys(keys)],
         Event::Probed(id, answered) => fleet.router.edge(&id).map(|_| Heard::Probed(id.clone(), answered)),
@@ -116,6 +153,9 @@ fn hear(event: Event, fleet: &mut Fleet) -> Vec<Told> {
         Event::Control(ControlEvent::Ended { node, broadcast, run }) => {
             known(&node).map(|id| Heard::Over(id, broadcast, run))
         }
+        Event::Control(
+            ControlEvent::PeerJoined(_) | ControlEvent::PeerLeft(_) | ControlEvent::Peer { .. },
+        ) => None,
         Event::Control(ControlEvent::Left { node, why }) => {
             tracing::info!(edge = %node, why, "an edge's link is gone");
             known(&node).map(Heard::Left)

@@ -14,6 +14,7 @@
 //! request. Two balancers know nothing of each other: the same key files make their tokens good everywhere.
 
 mod api;
+mod audience;
 mod core;
 mod desk;
 mod entry;

@@ -22,6 +22,9 @@ pub struct Settings {
     pub control: Address,
     /// The ingests edges are told to take broadcasts from, each `host:port`. Default: none.
     pub ingests: Vec<Parsed<PeerAddress>>,
+    /// Over how long the viewers of an edge that is drained are moved, 0 s to 10 min; each has its moment by its
+    /// token. Edges' `drain_steer` must be longer, or they turn viewers away before. Default `10 s`.
+    pub drain_over: Millis<0, 600_000>,
     /// How tokens are sealed.
     pub tickets: TicketSettings,
     /// How viewers reach this balancer where something that ends TLS stands before it
@@ -101,6 +104,7 @@ impl Default for Settings {
             https: None,
             control: any(7002),
             ingests: Vec::new(),
+            drain_over: Millis::new(10_000),
             tickets: TicketSettings::default(),
             public_url: None,
             cors: Parsed("*".parse().expect("a constant that is an origin")),

@@ -92,16 +92,21 @@ pub fn run_telling(
 
     let counts: Vec<Arc<Counts>> = (0..config.core_count()).map(|_| Arc::default()).collect();
     let cores = Arc::new(OnceLock::new());
+    let (events, heard) = sync_channel(WAITING_EVENTS);
     let running = percore::start(config, {
         let (settings, keys, counts, cores) = (settings.clone(), keys.clone(), counts.clone(), cores.clone());
+        let events = events.clone();
         move |CoreIndex(index)| {
-            Core::new(Desk::new(&settings, keys.clone(), counts[index].clone()), cores.clone())
+            Core::new(
+                Desk::new(&settings, keys.clone(), counts[index].clone()),
+                cores.clone(),
+                events.clone(),
+            )
         }
     })?;
     let handle = cores.get_or_init(|| running.handle()).clone();
 
     let fleet = Arc::new(Mutex::new(Fleet::default()));
-    let (events, heard) = sync_channel(WAITING_EVENTS);
     let hub = std::thread::Builder::new().name("hub".into()).spawn({
         let (fleet, teller) = (fleet.clone(), Teller::new(handle.clone()));
         move || hub::run(&heard, &fleet, teller)
@@ -237,7 +242,7 @@ fn panel(
     let status = move || {
         let fleet = hub::lock(&fleet);
         let mut status = api::cluster(&balancer, &fleet.router, &fleet.pathways, Instant::now());
-        status["broadcasts"] = api::broadcasts(&fleet.router)["broadcasts"].take();
+        status["broadcasts"] = api::broadcasts(&fleet.router, &fleet.audience.watched)["broadcasts"].take();
         status
     };
     Panel { registry, readiness: Box::new(readiness), status: Box::new(status), admin }

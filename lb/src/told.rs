@@ -1,9 +1,11 @@
 //! What cores are told, by the hub and by each other.
 
 use crate::pathway::Pathway;
+use media::BroadcastId;
 use percore::{CoreIndex, Handle, TellError};
 use routing::Heard;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use ticket::{EdgeId, Keys};
 
 /// Tellings that wait because a core's inbox is full. At the bound the oldest are let go, and what they said is
@@ -18,14 +20,16 @@ pub(crate) enum Told {
     Heard(Heard),
     /// Where an edge is reached; told before it joins.
     Pathway(EdgeId, Pathway),
+    /// How many watch each broadcast; again in a second.
+    Watched(Arc<HashMap<BroadcastId, u64>>),
     /// From now on tokens are sealed with these.
     Keys(Keys),
 }
 
 impl Told {
-    /// Another one follows in 250 ms.
+    /// Another one follows soon.
     fn is_heartbeat(&self) -> bool {
-        matches!(self, Self::Heard(Heard::Load(..)))
+        matches!(self, Self::Heard(Heard::Load(..)) | Self::Watched(_))
     }
 }
 

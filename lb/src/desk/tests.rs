@@ -1,7 +1,7 @@
 use super::*;
 use crate::pathway::tests::hello;
 use media::{BroadcastId, FrameRate, MediaSpan, Rendition, RenditionId, RunId, StreamFacts, VideoShape};
-use routing::{Heard, Load, State};
+use routing::{Crowd, Heard, Load, State};
 use ticket::{Key, Token};
 
 /// A desk, a clock, and what was answered last.
@@ -276,4 +276,125 @@ fn tokens_are_sealed_with_the_newest_key() {
     let location = field(&story.get("/go/tide").0, "Location").unwrap().to_owned();
     let token = Token::parse(location.split('/').nth(4).unwrap()).unwrap();
     assert!(newer.open_any(&token, 0).is_ok() && story.keys.open_any(&token, 0).is_err());
+}
+
+/// What a player that is `on` that edge is told, in JSON, and the head.
+fn steered(story: &mut Story, uri: &str, on: &str) -> (String, serde_json::Value) {
+    let join = if uri.contains('?') { '&' } else { '?' };
+    let (head, body) = story.get(&format!("{uri}{join}_HLS_pathway={on}&_HLS_throughput=5000000"));
+    (head, serde_json::from_str(&body).unwrap_or_default())
+}
+
+/// The SERVER-URI of a new viewer's playlist, and its pathways in order.
+fn enter(story: &mut Story) -> (String, Vec<String>) {
+    let (_, body) = story.get("/live/tide/index.m3u8");
+    let playlist = hls::MultivariantPlaylist::parse(body.as_bytes()).unwrap();
+    let steering = playlist.content_steering.unwrap();
+    let mut pathways: Vec<String> =
+        playlist.variant_streams.iter().map(|variant| variant.pathway_id.clone().unwrap()).collect();
+    pathways.dedup();
+    assert_eq!(steering.pathway_id.as_ref(), pathways.first());
+    (steering.server_uri, pathways)
+}
+
+/// A balancer that has known its edges for a while.
+fn settled(edges: &[&str]) -> Story {
+    let mut story = Story::of(edges);
+    for _ in 0..160 {
+        story.moment.now += Duration::from_millis(250);
+        edges.iter().for_each(|edge| story.load(edge, 0));
+    }
+    story
+}
+
+#[test]
+fn a_running_viewer_is_told_its_edges_in_order_and_moves_when_the_first_is_lost() {
+    let mut story = settled(&["e1", "e2", "e3", "e4"]);
+    let (uri, pathways) = enter(&mut story);
+    assert_eq!(pathways.len(), 3);
+    let (head, told) = steered(&mut story, &uri, &pathways[0]);
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert_eq!(field(&head, "Content-Type"), Some("application/vnd.apple.steering-list"));
+    assert_eq!(field(&head, "Cache-Control"), Some("no-store"));
+    assert_eq!(field(&head, "Access-Control-Allow-Origin"), Some("*"));
+    assert_eq!((&told["VERSION"], &told["TTL"]), (&1.into(), &5.into()));
+    assert_eq!(told["PATHWAY-PRIORITY"], serde_json::json!(pathways));
+    assert_eq!(told["RELOAD-URI"], uri.as_str(), "the third edge is not forgotten");
+
+    story.moment.now += Duration::from_millis(800);
+    for edge in ["e1", "e2", "e3", "e4"].iter().filter(|edge| **edge != pathways[0]) {
+        story.load(edge, 0);
+    }
+    // The draft quotes the value, and a browser escapes the quotes.
+    for on in [pathways[0].clone(), format!("%22{}%22", pathways[0])] {
+        let (_, told) = steered(&mut story, &uri, &on);
+        let wanted = [&pathways[1], &pathways[2], &pathways[0]];
+        assert_eq!(told["PATHWAY-PRIORITY"], serde_json::json!(wanted));
+    }
+    assert!(story.desk.moved.contains_key(pathways[0].as_str().parse::<EdgeId>().as_ref().unwrap()));
+    assert_eq!(story.desk.seen.values().next().map(Crowd::count), Some(1), "one viewer, asked three times");
+}
+
+#[test]
+fn steering_is_answered_by_head_and_options_too() {
+    let mut story = settled(&["e1"]);
+    let (uri, _) = enter(&mut story);
+    let (head, body) = story.ask(&format!("HEAD {uri} HTTP/1.1"));
+    assert!(head.starts_with("HTTP/1.1 200 ") && body.is_empty(), "{head}");
+    assert!(story.ask(&format!("OPTIONS {uri} HTTP/1.1")).0.starts_with("HTTP/1.1 204 "));
+}
+
+#[test]
+fn a_balancer_that_has_just_started_moves_nobody() {
+    let mut story = settled(&["e1", "e2"]);
+    let (uri, pathways) = enter(&mut story);
+    let mut restarted = Story::of(&[]);
+    let (head, told) = steered(&mut restarted, &uri, &pathways[0]);
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert_eq!(told["PATHWAY-PRIORITY"], serde_json::json!([pathways[0]]));
+    // Nothing is known of it, and it has not said where it is.
+    assert!(restarted.get(&uri).0.starts_with("HTTP/1.1 200 ") || uri.find('?').is_none());
+    let mut restarted = Story::of(&["e1", "e2"]);
+    restarted.hear(Heard::Left(EdgeId::parse(&pathways[0]).unwrap()));
+    let (_, told) = steered(&mut restarted, &uri, &pathways[0]);
+    assert_eq!(told["PATHWAY-PRIORITY"], serde_json::json!([pathways[0]]));
+}
+
+#[test]
+fn whatever_its_token_a_running_viewer_is_never_sent_away() {
+    let mut story = settled(&["e1", "e2"]);
+    let (uri, pathways) = enter(&mut story);
+    // Over since long: it is steered all the same.
+    story.moment.unix_secs += 10 * 86_400;
+    assert_eq!(steered(&mut story, &uri, &pathways[1]).1["PATHWAY-PRIORITY"][0], pathways[0].as_str());
+    // Of another broadcast, or sealed by nobody we know: it stays where it is, and is not counted.
+    story.desk.seen.clear();
+    for stranger in [uri.replace("tide", "ebb"), uri.replacen("/steer/AQ", "/steer/AR", 1)] {
+        let stranger = stranger.replace("/steer/Ae", "/steer/Af");
+        let told = steered(&mut story, &stranger, "e9").1;
+        assert!(told["PATHWAY-PRIORITY"][0] == "e9" || stranger.ends_with("tide"), "{stranger}: {told}");
+    }
+    assert!(story.desk.seen.len() <= 1);
+    for nothing in ["/steer/", "/steer/x/tide", "/steer/tide", "/steer/a/b/c"] {
+        assert!(story.get(nothing).0.starts_with("HTTP/1.1 404 "), "{nothing}");
+    }
+}
+
+#[test]
+fn nearly_full_the_page_is_told_that_nobody_should_take_the_top() {
+    let mut story = settled(&["e1", "e2"]);
+    let (uri, pathways) = enter(&mut story);
+    assert!(steered(&mut story, &uri, &pathways[0]).1.get("X-MASCARET-WITHOUT-TOP").is_none());
+    story.load("e1", 87);
+    story.load("e2", 87);
+    story.moment.now += Duration::from_millis(250);
+    assert_eq!(steered(&mut story, &uri, &pathways[0]).1["X-MASCARET-WITHOUT-TOP"], true);
+}
+
+#[test]
+fn a_list_of_broadcasts_says_how_many_watch() {
+    let mut story = Story::of(&["e1"]);
+    let watched = [(BroadcastId::parse("tide").unwrap(), 412)].into();
+    story.desk.told(story.moment.now, Told::Watched(Arc::new(watched)));
+    assert!(story.get("/api/v1/broadcasts").1.contains("\"viewers\":412"));
 }

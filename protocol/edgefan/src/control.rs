@@ -5,7 +5,7 @@
 
 use crate::beat::{Heartbeat, Pulse, Tick};
 use crate::limits::{BROADCASTS, CONTROL_BYTES};
-use crate::{FrameReader, Hello, Load, Message, Standing, TicketKey, Welcome, WireError};
+use crate::{FrameReader, Hello, Load, Message, PeerWord, Standing, TicketKey, Welcome, WireError};
 use bytes::Bytes;
 use media::{BroadcastId, RunId, StreamFacts};
 use std::collections::{BTreeMap, VecDeque};
@@ -38,6 +38,8 @@ pub enum ToBalancer {
         /// Which run.
         run: RunId,
     },
+    /// What another balancer says, where it is one that dialled.
+    Peer(PeerWord),
 }
 
 /// Why a control link is over.
@@ -61,7 +63,7 @@ pub enum ControlError {
 
 /// Reading, writing and heartbeat, the same at both ends.
 #[derive(Debug)]
-struct End {
+pub(crate) struct End {
     reader: FrameReader,
     pulse: Pulse,
     out: VecDeque<Bytes>,
@@ -69,18 +71,23 @@ struct End {
 }
 
 impl End {
-    fn new(heartbeat: Heartbeat, now: Instant) -> Self {
+    pub(crate) fn new(heartbeat: Heartbeat, now: Instant) -> Self {
         let pulse = Pulse::new(heartbeat, now);
         Self { reader: FrameReader::new(), pulse, out: VecDeque::new(), out_bytes: 0 }
     }
 
-    fn say(&mut self, message: &Message) {
+    pub(crate) fn received(&mut self, bytes: &[u8], now: Instant) {
+        self.pulse.heard(now);
+        self.reader.push(bytes);
+    }
+
+    pub(crate) fn say(&mut self, message: &Message) {
         let frame = message.encode();
         self.out_bytes += frame.len();
         self.out.push_back(frame);
     }
 
-    fn pull(&mut self) -> Result<Option<Message>, WireError> {
+    pub(crate) fn pull(&mut self) -> Result<Option<Message>, WireError> {
         while let Some(frame) = self.reader.pull()? {
             match Message::decode(frame)? {
                 Message::Ping { stamp } => self.say(&Message::Pong { stamp }),
@@ -91,13 +98,13 @@ impl End {
         Ok(None)
     }
 
-    fn transmit(&mut self, out: &mut Vec<u8>) {
+    pub(crate) fn transmit(&mut self, out: &mut Vec<u8>) {
         self.out_bytes = 0;
         self.out.drain(..).for_each(|frame| out.extend_from_slice(&frame));
     }
 
     /// True if it is time to say something.
-    fn tick(&mut self, now: Instant) -> Result<bool, ControlError> {
+    pub(crate) fn tick(&mut self, now: Instant) -> Result<bool, ControlError> {
         if self.out_bytes > CONTROL_BYTES {
             return Err(ControlError::Unread { waiting: self.out_bytes, limit: CONTROL_BYTES });
         }
@@ -165,8 +172,7 @@ impl EdgeEnd {
 
     /// Bytes came. Call [`EdgeEnd::pull`] until `None` after it.
     pub fn received(&mut self, bytes: &[u8], now: Instant) {
-        self.end.pulse.heard(now);
-        self.end.reader.push(bytes);
+        self.end.received(bytes, now);
     }
 
     /// What the balancer says next.
@@ -228,8 +234,7 @@ impl BalancerEnd {
 
     /// Bytes came. Call [`BalancerEnd::pull`] until `None` after it.
     pub fn received(&mut self, bytes: &[u8], now: Instant) {
-        self.end.pulse.heard(now);
-        self.end.reader.push(bytes);
+        self.end.received(bytes, now);
     }
 
     /// What the edge says next; HELLO first.
@@ -246,6 +251,7 @@ impl BalancerEnd {
                 (true, Message::Hello(_)) => {
                     return Err(WireError::OutOfTurn { what: "HELLO", state: "the link has had one" }.into());
                 }
+                (true, Message::Peer(word)) => return Ok(Some(ToBalancer::Peer(word))),
                 (true, Message::Load(load)) => return Ok(Some(ToBalancer::Load(load))),
                 (true, Message::Stream(facts)) => return Ok(Some(ToBalancer::Stream(facts))),
                 (true, Message::End { broadcast, run, .. }) => {

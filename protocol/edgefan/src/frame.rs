@@ -67,6 +67,12 @@ frame_types! {
     Chat = 18,
     /// Ticket keys.
     Keys = 19,
+    /// What a balancer has sent edges of late, said to another.
+    Reserved = 24,
+    /// Ticket keys, said from balancer to balancer.
+    Seals = 25,
+    /// Viewers seen by a balancer, said to another.
+    Seen = 26,
 }
 
 /// One frame as it came.

@@ -17,6 +17,7 @@ mod hello;
 pub mod limits;
 mod load;
 mod message;
+mod peer;
 mod publisher;
 mod subscriber;
 mod tlv;
@@ -28,6 +29,7 @@ pub use have::{Have, HaveRange, Partial, Reached};
 pub use hello::{Address, AddressError, EdgeFacts, Hello, NodeId, Role, TicketKey, Welcome};
 pub use load::{EdgeState, Load, Standing};
 pub use message::{Close, Fetch, Lane, Message, ObjectId, Open, Skip, SkipReason};
+pub use peer::{PeerEnd, PeerWord};
 pub use publisher::{ConnectionId, Publisher, PublisherCounters, PublisherEvent, PublisherSettings};
 pub use subscriber::{Subscriber, SubscriberCounters, SubscriberOrder, SubscriberSettings};
 

@@ -38,6 +38,9 @@ pub const QUEUED_REFERENCES: usize = 2048;
 /// Bytes of control frames waiting on one connection. At the bound the peer does not read: the link is cut.
 pub const CONTROL_BYTES: usize = 1 << 20;
 
+/// Bytes of a sketch of viewers (`routing::Crowd`). A longer one ends the connection.
+pub const SEEN_BYTES: usize = 4096;
+
 /// Links of one publisher or control server. The one over it is refused.
 pub const LINKS: usize = 512;
 

@@ -5,7 +5,7 @@ use crate::frame::{HEAD_BYTES, head};
 use crate::hello::{decode_keys, encode_keys};
 use crate::limits::{OBJECT_BYTES, SKIP_RUN};
 use crate::tlv::{Fields, Writer};
-use crate::{Frame, FrameType, Have, Hello, Load, Standing, TicketKey, Welcome, WireError};
+use crate::{Frame, FrameType, Have, Hello, Load, PeerWord, Standing, TicketKey, Welcome, WireError};
 use bytes::{Buf, Bytes};
 use media::{
     BroadcastId, ContentHash, DiscontinuitySequence, MediaSequence, MediaSpan, MediaTime, ObjectKey, RunId,
@@ -83,6 +83,8 @@ pub enum Message {
     Chat(Bytes),
     /// The current ticket key and the one before.
     Keys(Vec<TicketKey>),
+    /// See [`PeerWord`].
+    Peer(PeerWord),
     /// A type this version does not know: skipped.
     Unknown(u8),
 }
@@ -290,6 +292,7 @@ impl Message {
             Self::Ping { stamp } | Self::Pong { stamp } => w.number(1, *stamp),
             Self::Chat(bytes) => out.extend_from_slice(bytes),
             Self::Keys(keys) => encode_keys(keys, w),
+            Self::Peer(word) => word.encode(w),
             Self::Unknown(_) => {}
         }
         self.kind()
@@ -316,6 +319,7 @@ impl Message {
             Self::Pong { .. } | Self::Unknown(_) => FrameType::Pong,
             Self::Chat(_) => FrameType::Chat,
             Self::Keys(_) => FrameType::Keys,
+            Self::Peer(word) => word.kind(),
         }
     }
 
@@ -345,6 +349,9 @@ impl Message {
             FrameType::Pong => Self::Pong { stamp: read_stamp("PONG", payload)? },
             FrameType::Chat => Self::Chat(frame.payload),
             FrameType::Keys => Self::Keys(decode_keys(payload)?),
+            FrameType::Reserved => Self::Peer(PeerWord::decode_reserved(payload)?),
+            FrameType::Seals => Self::Peer(PeerWord::decode_seals(payload)?),
+            FrameType::Seen => Self::Peer(PeerWord::decode_seen(&frame.payload)?),
         })
     }
 }

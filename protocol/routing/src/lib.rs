@@ -24,7 +24,7 @@ pub use edge::{Declared, Edge, Health, Load, PROBE_FALL, PROBE_RISE, SILENCE, SL
 pub use moving::QUIET;
 pub use room::{EXCHANGED, RESERVATION_HOLD, RESERVATION_LIFE};
 pub use standing::{Ruling, Standing};
-pub use steer::{DRAIN_OVER, LEFT_GRACE, Steer, Steered, TTL, TTL_SHORT};
+pub use steer::{DRAIN_OVER, LEFT_GRACE, Moved, Steer, Steered, TTL, TTL_SHORT, Why};
 
 use broadcasts::Broadcasts;
 use media::{BitRate, BroadcastId, RunId, StreamFacts};

@@ -67,6 +67,17 @@ pub struct Moved {
     pub to: EdgeId,
     /// What it will take there, reserved already.
     pub reserved: BitRate,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why a viewer is told to go elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Where it is, is fit; but its home is too.
+    Home,
+    /// Where it is, is lost, drained or not fed.
+    Unfit,
 }
 
 /// How good an edge is for one viewer.
@@ -145,16 +156,16 @@ impl Router {
         ranked.sort_unstable();
         let pathways: Vec<EdgeId> = ranked.iter().map(|(.., id)| (*id).clone()).collect();
         let first = pathways.first()?;
-        let moved = steer.on.filter(|on| *on != first).map(|on| Moved {
-            from: on.clone(),
-            to: first.clone(),
-            reserved: rate,
+        let moved = steer.on.filter(|on| *on != first).map(|on| {
+            let is_fit = self.edges.get(on).is_some_and(|edge| edge.health(now) == Health::Ready);
+            let why = if is_fit { Why::Home } else { Why::Unfit };
+            Moved { from: on.clone(), to: first.clone(), reserved: rate, why }
         });
-        if let Some(Moved { from, to, reserved }) = &moved {
+        if let Some(Moved { from, to, reserved, why }) = &moved {
             if let Some(edge) = self.edges.get_mut(to) {
                 edge.reserve(now, *reserved, By::Core);
             }
-            if let Some(edge) = self.edges.get_mut(from).filter(|edge| edge.health(now) != Health::Ready) {
+            if let Some(edge) = self.edges.get_mut(from).filter(|_| *why == Why::Unfit) {
                 let mut crowd = Crowd::default();
                 crowd.see(steer.viewer);
                 edge.moving.heard(now, &crowd);

@@ -9,6 +9,7 @@
 //! | ingest | [`publisher::start`] | a [`publisher::Feed`] to put objects in |
 //! | edge | [`subscriber::start`] | [`edgefan::Event`]s on the subscriber's thread |
 //! | edge | [`control::client::start`] | [`control::client::Told`] from every balancer |
+//! | lb | [`control::peers::start`] | a [`control::peers::Peers`] to tell other balancers by |
 //! | lb | [`control::server::start`] | [`control::server::ControlEvent`]s from every edge |
 //!
 //! Each has one thread with a tokio runtime of its own; the handles are cheap to clone and send.

@@ -1,4 +1,4 @@
-//! The balancer's end: hears every edge, and tells each the ingests and the ticket keys.
+//! The balancer's end: hears every edge, and tells each the ingests and the ticket keys; and hears other balancers.
 
 use crate::Stop;
 use crate::fan::listen;
@@ -6,7 +6,7 @@ use crate::fan::pump::{Gate, LOOK_EVERY, pump};
 use crate::fan::thread::FanThread;
 use edgefan::control::{BalancerEnd, ControlError, ToBalancer, ToEdge};
 use edgefan::limits::LINKS;
-use edgefan::{Address, Heartbeat, Hello, Load, NodeId, Role, Standing, TicketKey, Welcome};
+use edgefan::{Address, Heartbeat, Hello, Load, NodeId, PeerWord, Role, Standing, TicketKey, Welcome};
 use media::{BroadcastId, RunId, StreamFacts};
 use rustls::ServerConfig;
 use std::cell::{Cell, RefCell};
@@ -70,6 +70,17 @@ pub enum ControlEvent {
         /// Why.
         why: String,
     },
+    /// Another balancer is there.
+    PeerJoined(NodeId),
+    /// It says something.
+    Peer {
+        /// Whose word.
+        node: NodeId,
+        /// Which.
+        word: PeerWord,
+    },
+    /// Its link is gone.
+    PeerLeft(NodeId),
 }
 
 /// The balancer's word to all edges; dropping the last clone ends it.
@@ -184,6 +195,8 @@ struct Edge {
     gate: Gate,
     /// Known once HELLO has come.
     node: RefCell<Option<NodeId>>,
+    /// By its HELLO; another balancer is told who we are and nothing else.
+    is_balancer: Cell<bool>,
     told: RefCell<Vec<ToEdge>>,
 }
 
@@ -196,15 +209,15 @@ impl Room {
     fn update(&self, edge: &Edge) {
         let Some(node) = edge.node.borrow().clone() else { return };
         let word = self.word.lock();
-        let mut all = vec![
-            ToEdge::Welcome(Welcome {
-                node: self.node.clone(),
-                role: Role::Balancer,
-                version: self.version.clone(),
-                ingests: word.ingests.clone(),
-            }),
-            ToEdge::Keys(word.keys.clone()),
-        ];
+        let mut all = vec![ToEdge::Welcome(Welcome {
+            node: self.node.clone(),
+            role: Role::Balancer,
+            version: self.version.clone(),
+            ingests: word.ingests.clone(),
+        })];
+        if !edge.is_balancer.get() {
+            all.push(ToEdge::Keys(word.keys.clone()));
+        }
         all.extend(word.standings.get(&node).map(|&standing| ToEdge::Standing(standing)));
         drop(word);
         for said in &all {
@@ -247,6 +260,7 @@ impl Room {
             end: RefCell::new(BalancerEnd::new(Heartbeat::default(), Instant::now())),
             gate: Gate::default(),
             node: RefCell::new(None),
+            is_balancer: Cell::new(false),
             told: RefCell::default(),
         });
         self.edges.borrow_mut().insert(id, edge.clone());
@@ -267,9 +281,12 @@ impl Room {
     /// Says that an edge left, once: whoever takes it off the list does.
     fn leave(&self, id: u64, why: &str) {
         let left = self.edges.borrow_mut().remove(&id);
-        if let Some(node) = left.and_then(|edge| edge.node.borrow().clone()) {
-            self.tell(ControlEvent::Left { node, why: why.to_owned() });
-        }
+        let Some(edge) = left else { return };
+        let Some(node) = edge.node.borrow().clone() else { return };
+        self.tell(match edge.is_balancer.get() {
+            true => ControlEvent::PeerLeft(node),
+            false => ControlEvent::Left { node, why: why.to_owned() },
+        });
     }
 
     fn hear(&self, id: u64, edge: &Edge) -> Result<(), ControlError> {
@@ -281,23 +298,34 @@ impl Room {
             let node = edge.node.borrow().clone();
             match (word, node) {
                 (ToBalancer::Hello(hello), _) => self.join(id, edge, hello),
+                (ToBalancer::Load(_) | ToBalancer::Stream(_) | ToBalancer::End { .. }, _)
+                    if edge.is_balancer.get() => {}
                 (ToBalancer::Load(load), Some(node)) => self.tell(ControlEvent::Load { node, load }),
                 (ToBalancer::Stream(facts), Some(node)) => self.tell(ControlEvent::Stream { node, facts }),
                 (ToBalancer::End { broadcast, run }, Some(node)) => {
                     self.tell(ControlEvent::Ended { node, broadcast, run });
                 }
-                (_, None) => {}
+                (ToBalancer::Peer(word), Some(node)) if edge.is_balancer.get() => {
+                    self.tell(ControlEvent::Peer { node, word });
+                }
+                (ToBalancer::Peer(_), _) | (_, None) => {}
             }
         }
         Ok(())
     }
 
     fn join(&self, id: u64, edge: &Edge, hello: Hello) {
+        let is_balancer = hello.role == Role::Balancer;
+        edge.is_balancer.set(is_balancer);
         let former: Vec<(u64, Rc<Edge>)> = self
             .edges
             .borrow()
             .iter()
-            .filter(|(other, edge)| **other != id && edge.node.borrow().as_ref() == Some(&hello.node))
+            .filter(|(other, edge)| {
+                **other != id
+                    && edge.is_balancer.get() == is_balancer
+                    && edge.node.borrow().as_ref() == Some(&hello.node)
+            })
             .map(|(&other, edge)| (other, edge.clone()))
             .collect();
         for (other, former) in former {
@@ -305,7 +333,10 @@ impl Room {
             self.leave(other, "the edge dialled anew");
         }
         edge.node.replace(Some(hello.node.clone()));
-        self.tell(ControlEvent::Joined(hello));
+        self.tell(match is_balancer {
+            true => ControlEvent::PeerJoined(hello.node),
+            false => ControlEvent::Joined(hello),
+        });
         self.update(edge);
     }
 }

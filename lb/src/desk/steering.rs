@@ -9,7 +9,7 @@ use super::{Desk, Moment};
 use crate::Settings;
 use http::{Head, Prerendered, Query, Status};
 use media::BroadcastId;
-use routing::{Crowd, Steer, Steered, TTL, Why};
+use routing::{Steer, Steered, TTL, Why};
 use std::fmt::Write as _;
 use std::time::Duration;
 use ticket::{BroadcastHash, EdgeId, Ticket, Token};
@@ -132,7 +132,7 @@ impl Desk {
             Why::Home => self.counts.brought_home.one(),
             Why::Unfit => {
                 self.counts.moved_off.one();
-                self.moved.entry(moved.from.clone()).or_insert_with(Box::<Crowd>::default).see(ticket.viewer);
+                self.moved.entry(moved.from.clone()).or_default().see(ticket.viewer);
             }
         }
     }

@@ -27,7 +27,8 @@ impl Heartbeat {
 
 /// What a look at the clock brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tick {
+pub enum Tick {
+    /// Neither.
     Nothing,
     /// Time to send a PING.
     Say,
@@ -37,7 +38,7 @@ pub(crate) enum Tick {
 
 /// One connection's heartbeat.
 #[derive(Clone, Debug)]
-pub(crate) struct Pulse {
+pub struct Pulse {
     beat: Heartbeat,
     heard: Instant,
     said: Instant,
@@ -45,16 +46,18 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
-    pub(crate) fn new(beat: Heartbeat, now: Instant) -> Self {
+    /// A connection that is there since now.
+    pub fn new(beat: Heartbeat, now: Instant) -> Self {
         Self { beat, heard: now, said: now, looked: now }
     }
 
     /// Bytes came, whatever they are.
-    pub(crate) fn heard(&mut self, now: Instant) {
+    pub fn heard(&mut self, now: Instant) {
         self.heard = now;
     }
 
-    pub(crate) fn tick(&mut self, now: Instant) -> Tick {
+    /// Looks at the clock.
+    pub fn tick(&mut self, now: Instant) -> Tick {
         // Whoever looks late has slept himself (a busy machine, SIGSTOP): the silence was his own, and what the
         // peer said meanwhile still lies in the socket.
         if now.saturating_duration_since(self.looked) > self.beat.every * 2 {
@@ -71,7 +74,8 @@ impl Pulse {
         Tick::Nothing
     }
 
-    pub(crate) fn deadline(&self) -> Instant {
+    /// When [`Pulse::tick`] has something to say.
+    pub fn deadline(&self) -> Instant {
         (self.said + self.beat.every).min(self.heard + self.beat.patience())
     }
 }

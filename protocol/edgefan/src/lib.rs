@@ -22,7 +22,7 @@ mod publisher;
 mod subscriber;
 mod tlv;
 
-pub use beat::Heartbeat;
+pub use beat::{Heartbeat, Pulse, Tick};
 pub use event::{Event, SourceId};
 pub use frame::{Frame, FrameReader, FrameType, WireError};
 pub use have::{Have, HaveRange, Partial, Reached};

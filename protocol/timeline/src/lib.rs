@@ -95,6 +95,78 @@ pub enum Placed {
     End,
 }
 
+/// Where a run stands that somebody else has placed so far: all that is needed to go on with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its id.
+    pub run: RunId,
+    /// How its pictures are coded, if it has any.
+    pub video: Option<VideoConfig>,
+    /// How its sound is coded, if it has any.
+    pub audio: Option<AudioConfig>,
+    /// The end of everything placed.
+    pub end: MediaTime,
+    /// The end of the pictures placed.
+    pub video_end: Option<MediaTime>,
+    /// The end of the sound placed.
+    pub audio_end: Option<MediaTime>,
+    /// When the newest picture is decoded.
+    pub last_decode: Option<MediaTime>,
+}
+
+impl Standing {
+    /// A run of which nothing is placed yet.
+    pub fn begin(
+        run: RunId,
+        start: MediaTime,
+        video: Option<VideoConfig>,
+        audio: Option<AudioConfig>,
+    ) -> Self {
+        Self { run, video, audio, end: start, video_end: None, audio_end: None, last_decode: None }
+    }
+
+    /// This unit was placed.
+    pub fn unit(&mut self, unit: &AccessUnit) {
+        let end = unit.decode_time + unit.duration;
+        match unit.track {
+            Track::Video => {
+                self.video_end = Some(end);
+                self.last_decode = Some(unit.decode_time);
+            }
+            Track::Audio => self.audio_end = Some(end),
+        }
+        self.end = self.end.max(end).max(unit.presentation_time + unit.duration);
+    }
+
+    /// Filler was placed up to here.
+    pub fn fill(&mut self, until: MediaTime) {
+        if until > self.end {
+            self.end = until;
+            self.video_end = self.video_end.map(|_| until);
+            self.audio_end = self.audio_end.map(|_| until);
+        }
+    }
+}
+
+/// The publisher of whoever goes on with a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resumed {
+    /// It sends the same units as the one the run had, and goes on with the next: this moment of its clock is there.
+    Aligned {
+        /// A moment of its clock.
+        source_ms: i64,
+        /// Where that is.
+        place: MediaTime,
+    },
+    /// There is none, or one with other units: filler, until it comes back as after a reconnect.
+    Absent {
+        /// When the run was last heard of.
+        heard: Instant,
+        /// What comes then is another encoder's: a discontinuity.
+        is_other: bool,
+    },
+}
+
 /// Longer jumps of the publisher's clock than this are a new clock, not a hole (ingest case 14).
 pub const JUMP: MediaSpan = MediaSpan::from_secs(2);
 /// How much sound without any picture configuration makes a broadcast of sound alone.
@@ -143,6 +215,8 @@ struct Run {
     /// Sound before this belongs to the filler, or to nothing.
     sound_from: MediaTime,
     presence: Presence,
+    /// What comes back is another encoder's.
+    is_other: bool,
 }
 
 #[derive(Debug)]
@@ -167,6 +241,54 @@ impl Timeline {
             last_run: RunId(0),
             out: VecDeque::new(),
             dropped_units: 0,
+        }
+    }
+
+    /// A timeline that goes on with a run from where it stands, as if it had placed all of it itself.
+    pub fn resume(targets: Targets, standing: &Standing, publisher: Resumed, now: Now) -> Self {
+        let Standing { run, end, video_end, audio_end, last_decode, .. } = *standing;
+        let (video, audio) = (standing.video.clone(), standing.audio.clone());
+        let (bases, presence, is_other) = match publisher {
+            Resumed::Aligned { source_ms, place } => {
+                (Bases::new(source_ms, place), Presence::Here { heard: now.instant }, false)
+            }
+            Resumed::Absent { heard, is_other } => {
+                let (since, next_fill) = (now.instant, now.instant);
+                // Any base: the one who comes back brings his own.
+                (Bases::new(0, end), Presence::Away { since, end_then: end, heard, next_fill }, is_other)
+            }
+        };
+        let running = Run {
+            bases,
+            sound: audio_end.map_or_else(SampleGrid::default, SampleGrid::from),
+            video: video.clone(),
+            audio: audio.clone(),
+            end,
+            video_end,
+            audio_end,
+            last_decode,
+            // Whoever goes on has left out what was placed already.
+            sound_from: MediaTime::default(),
+            presence,
+            is_other,
+        };
+        Self {
+            targets,
+            state: State::Running(Box::new(running)),
+            video,
+            audio,
+            floor: end,
+            last_run: run,
+            out: VecDeque::new(),
+            dropped_units: 0,
+        }
+    }
+
+    /// A run is under way and its publisher is not there.
+    pub fn is_away(&self) -> bool {
+        match &self.state {
+            State::Running(run) => !matches!(run.presence, Presence::Here { .. }),
+            State::Idle | State::Waiting { .. } => false,
         }
     }
 
@@ -320,6 +442,10 @@ impl Timeline {
                     }
                     let back = run.come_back_at(self.targets.grid, now.instant);
                     run.fill(back, &mut self.out);
+                    if std::mem::take(&mut run.is_other) {
+                        let from = self.targets.grid.sequence_at(back);
+                        self.out.push_back(Placed::Discontinuity { from });
+                    }
                     run.bases.restart(presentation_ms(&unit), back);
                     run.sound.forget();
                     run.sound_from = back;
@@ -351,6 +477,7 @@ impl Timeline {
             last_decode: None,
             sound_from: start,
             presence: Presence::Here { heard: now.instant },
+            is_other: false,
         }));
     }
 

@@ -28,6 +28,11 @@ pub(crate) struct Snapped {
 }
 
 impl SampleGrid {
+    /// The grid of a stretch that others have placed up to there.
+    pub(crate) fn from(end: MediaTime) -> Self {
+        Self { stretch: Some(Stretch { start: end, units: 0 }) }
+    }
+
     /// The next unit begins a new stretch.
     pub(crate) fn forget(&mut self) {
         self.stretch = None;

@@ -103,13 +103,13 @@ impl Assembly {
         }
     }
 
-    /// A run begins at `first` with these rungs, best first. `is_discontinuity`: something was there before.
+    /// A run begins at `first` with these rungs, best first; so many discontinuities came before it.
     pub(crate) fn begin(
         &mut self,
         run: RunId,
         first: MediaSequence,
         rungs: Vec<RenditionId>,
-        is_discontinuity: bool,
+        discontinuity: DiscontinuitySequence,
     ) {
         self.end_unfinished();
         self.run = run;
@@ -118,21 +118,38 @@ impl Assembly {
         self.untold.clear();
         self.measure = Measure::new(self.grid.segment());
         self.rungs = rungs.into_iter().map(|id| Rung::new(id, first)).collect();
-        if is_discontinuity {
-            self.discontinuity(first);
-        }
+        self.discontinuity(first, discontinuity);
     }
 
-    /// What comes from this segment on does not continue what came before.
-    pub(crate) fn discontinuity(&mut self, from: MediaSequence) {
-        let (last_from, last) =
-            *self.discontinuities.back().expect("never empty: made with one, and only trimmed to 16");
-        if from > last_from || self.discontinuities.len() == 1 {
-            self.discontinuities.push_back((from, DiscontinuitySequence(last.0 + 1)));
+    /// The run goes on, told again from `from` on, with these rungs: what is not settled before it never will be.
+    pub(crate) fn go_on(&mut self, from: MediaSequence, rungs: &[RenditionId]) {
+        self.process_restarted();
+        let gone: Vec<_> =
+            self.rungs.iter().map(|rung| rung.id.clone()).filter(|id| !rungs.contains(id)).collect();
+        for id in gone {
+            self.skip_open(&id);
+            self.rungs.retain(|rung| rung.id != id);
+            self.tell();
         }
+        self.give_up_before(from);
+    }
+
+    /// From this segment on there were so many discontinuities.
+    pub(crate) fn discontinuity(&mut self, from: MediaSequence, number: DiscontinuitySequence) {
+        self.discontinuities.retain(|(at, _)| *at < from);
+        self.discontinuities.push_back((from, number));
         while self.discontinuities.len() > DISCONTINUITIES_KEPT {
             self.discontinuities.pop_front();
         }
+    }
+
+    /// What is known of discontinuities from this segment on: how many came before it, and where there were more.
+    pub(crate) fn discontinuities_from(
+        &self,
+        from: MediaSequence,
+    ) -> (DiscontinuitySequence, Vec<(MediaSequence, DiscontinuitySequence)>) {
+        let later = self.discontinuities.iter().filter(|(at, _)| *at > from).copied();
+        (self.discontinuity_at(from), later.collect())
     }
 
     /// One thing the process said.
@@ -194,6 +211,11 @@ impl Assembly {
     /// What the log should say next.
     pub(crate) fn pull_note(&mut self) -> Option<String> {
         self.notes.pop_front()
+    }
+
+    /// The run that is made, or was last.
+    pub(crate) fn run(&self) -> RunId {
+        self.run
     }
 
     /// Every rung has settled everything before this segment.
@@ -405,7 +427,12 @@ mod tests {
         let grid = Grid::new(MediaSpan::from_secs(2)).unwrap();
         let broadcast = BroadcastId::parse("tide").unwrap();
         let mut assembly = Assembly::new(broadcast, grid, 6, DiscontinuitySequence(7));
-        assembly.begin(RunId(1), MediaSequence(100), vec![id("source"), id("360p")], false);
+        assembly.begin(
+            RunId(1),
+            MediaSequence(100),
+            vec![id("source"), id("360p")],
+            DiscontinuitySequence(7),
+        );
         assembly
     }
 
@@ -522,14 +549,13 @@ mod tests {
     #[test]
     fn discontinuities_are_counted_from_the_segment_they_begin_with() {
         let mut assembly = told();
-        assembly.discontinuity(MediaSequence(102));
-        assembly.discontinuity(MediaSequence(102));
+        assembly.discontinuity(MediaSequence(102), DiscontinuitySequence(8));
         for sequence in [101, 102] {
             assembly.push(open("360p", sequence));
             assembly.push(close("360p", sequence));
         }
         assert_eq!(fed(&mut assembly), "open:101:d7 close:101:0b open:102:d8 close:102:0b");
-        assembly.begin(RunId(2), MediaSequence(110), vec![id("360p")], true);
+        assembly.begin(RunId(2), MediaSequence(110), vec![id("360p")], DiscontinuitySequence(9));
         assembly.push(rendition("360p"));
         assembly.push(open("360p", 110));
         assert_eq!(fed(&mut assembly), "stream:1 open:110:d9");

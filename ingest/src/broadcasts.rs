@@ -4,23 +4,29 @@
 //! live here: what a line decides (`line`), or a publisher's socket (`door`).
 
 use crate::clock::Clock;
-use crate::line::{Act, Generation, Input, Line, Plan};
+use crate::line::{Act, FromTwin, Generation, Input, Line, Plan};
 use crate::process::{ORDERS_BYTES, Process, Program};
 use crate::remembered::{Left, Remembered};
 use crate::settings::SecondPublisher;
 use media::{BroadcastId, MediaSpan};
 use node::fan::publisher::Feed;
+use node::fan::twin::TwinLink;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
+use twin::{LinkEvent, Said};
 
 /// Things a publisher has said that wait for the line. Past it the publisher's socket is not read.
 pub(crate) const INPUTS: usize = 256;
 /// Reports that wait for the line. Past it the process' pipe is not read.
 pub(crate) const REPORTS: usize = 1024;
+/// Things the twin has said of one broadcast that wait for its line. At the bound the twin is told to begin again.
+pub(crate) const TWIN_WAITING: usize = 16_384;
+/// How long a publisher is turned away whose broadcast the operator has handed to the twin: it tries the other address.
+pub(crate) const SENT_AWAY_FOR: Duration = Duration::from_secs(30);
 /// How far a publisher may send ahead of the clock. Past it it is not read: a file sent without `-re` is taken at
 /// the pace it plays.
 pub(crate) const AHEAD: MediaSpan = MediaSpan::from_secs(4);
@@ -35,23 +41,32 @@ pub(crate) struct Workshop {
     pub(crate) feed: Feed,
     pub(crate) remembered: Remembered,
     pub(crate) clock: Clock,
+    /// The way to the twin, once there is one.
+    pub(crate) twin: Arc<OnceLock<TwinLink>>,
 }
 
 /// The broadcasts on the air.
 #[derive(Clone, Debug)]
 pub(crate) struct Broadcasts {
     workshop: Arc<Workshop>,
+    /// The runtime that lines live on.
+    runtime: tokio::runtime::Handle,
+    /// The link to the twin as last heard: whether it is up, and we have the say.
+    linked: Arc<Mutex<Option<bool>>>,
     limit: usize,
     second: SecondPublisher,
     on_air: Arc<Mutex<BTreeMap<BroadcastId, Entry>>>,
 }
 
 /// What a publisher said, and which claim it has: after a takeover the old one is not listened to.
-type Said = (u64, timeline::Input);
+type Published = (u64, timeline::Input);
 
 #[derive(Debug)]
 struct Entry {
-    inputs: mpsc::Sender<Said>,
+    inputs: mpsc::Sender<Published>,
+    twin: mpsc::Sender<Input>,
+    /// The operator has handed it to the twin: publishers are turned away until then.
+    sent_away_until: Option<Instant>,
     /// The publisher that has it; dropping the sender asks it to go.
     publisher: Option<(u64, oneshot::Sender<()>, SocketAddr)>,
     shown: Shown,
@@ -76,6 +91,16 @@ pub(crate) struct Shown {
     pub(crate) shed: String,
     /// Bytes kept for a restart of the process and in open segments.
     pub(crate) held_bytes: u64,
+    /// What this ingest has to do with it: `leads`, `follows`, `stands in`, `asks the twin`, `waits for the twin`, `idle`.
+    pub(crate) part: String,
+    /// How often the lead has changed, by the clock: a greater term is a later one.
+    pub(crate) term: u64,
+    /// The twin makes the same.
+    pub(crate) is_followed: bool,
+    /// The twin has a feed of its own: `aligned` with ours, or a `standby`.
+    pub(crate) twin_feed: Option<String>,
+    /// While we follow: our own feed, `aligned` with the leader's, or a `standby`.
+    pub(crate) reserve: Option<String>,
     /// Process id of the encoder, and how many there have been.
     pub(crate) transcode_pid: Option<u32>,
     pub(crate) transcode_starts: u64,
@@ -86,7 +111,7 @@ pub(crate) struct Shown {
 pub(crate) struct Claim {
     broadcasts: Broadcasts,
     broadcast: BroadcastId,
-    inputs: mpsc::Sender<Said>,
+    inputs: mpsc::Sender<Published>,
     number: u64,
     /// Ready when another publisher has taken the broadcast over.
     pub(crate) taken_over: oneshot::Receiver<()>,
@@ -98,6 +123,9 @@ pub(crate) enum ClaimRefusal {
     /// Somebody has it.
     #[error("this broadcast is on the air from another publisher")]
     InUse,
+    /// The operator has handed it over.
+    #[error("the operator has handed this broadcast to the other ingest: publish there")]
+    HandedOver,
     /// The ingest has as many as it may have.
     #[error("this ingest carries {0} broadcasts and takes no more (setting `ingest.broadcasts`)")]
     Full(usize),
@@ -105,7 +133,84 @@ pub(crate) enum ClaimRefusal {
 
 impl Broadcasts {
     pub(crate) fn new(workshop: Workshop, limit: usize, second: SecondPublisher) -> Self {
-        Self { workshop: Arc::new(workshop), limit, second, on_air: Arc::default() }
+        Self {
+            workshop: Arc::new(workshop),
+            runtime: tokio::runtime::Handle::current(),
+            linked: Arc::default(),
+            limit,
+            second,
+            on_air: Arc::default(),
+        }
+    }
+
+    /// What the twin's link has found; on its thread.
+    pub(crate) fn twin(&self, event: LinkEvent) {
+        match event {
+            LinkEvent::Up { node, is_first } => {
+                tracing::info!(%node, "the twin is there");
+                *self.linked.lock().unwrap_or_else(PoisonError::into_inner) = Some(is_first);
+                self.tell_all(|| FromTwin::Up { is_first });
+            }
+            LinkEvent::Down { why } => {
+                tracing::warn!(why, "the twin is gone");
+                *self.linked.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                self.tell_all(|| FromTwin::Down);
+            }
+            LinkEvent::Dropped(broadcast) => self.tell(&broadcast, FromTwin::Dropped),
+            LinkEvent::Said(broadcast, said) => {
+                // A broadcast we have not heard of is none to us until somebody leads it.
+                if matches!(said, Said::Leads { .. } | Said::Claim { .. }) {
+                    self.know(&broadcast);
+                }
+                self.tell(&broadcast, FromTwin::Said(said));
+            }
+            LinkEvent::Wake(_) | LinkEvent::Close { .. } => {}
+        }
+    }
+
+    fn tell_all(&self, what: impl Fn() -> FromTwin) {
+        let broadcasts: Vec<BroadcastId> = self.lock().keys().cloned().collect();
+        broadcasts.iter().for_each(|broadcast| self.tell(broadcast, what()));
+    }
+
+    fn tell(&self, broadcast: &BroadcastId, what: FromTwin) {
+        let Some(twin) = self.lock().get(broadcast).map(|entry| entry.twin.clone()) else { return };
+        if twin.try_send(Input::Twin(what)).is_err()
+            && let Some(link) = self.workshop.twin.get()
+        {
+            // From within the link's own call nothing may be said; a task says it.
+            let (link, broadcast) = (link.clone(), broadcast.clone());
+            tracing::warn!(%broadcast, "the line is slower than the twin: it begins again");
+            self.runtime.spawn(async move { link.say(&broadcast, Said::Unfollow) });
+        }
+    }
+
+    /// There is a line for this broadcast, if there is room for one.
+    fn know(&self, broadcast: &BroadcastId) {
+        let mut on_air = self.lock();
+        if !on_air.contains_key(broadcast) && on_air.len() < self.limit {
+            let entry = self.start(broadcast);
+            on_air.insert(broadcast.clone(), entry);
+        }
+    }
+
+    /// Asks a line to hand its lead over at the next cut.
+    pub(crate) async fn hand_over(&self, broadcast: &BroadcastId) {
+        let twin = self.lock().get(broadcast).map(|entry| entry.twin.clone());
+        if let Some(twin) = twin {
+            let _ = twin.send(Input::HandOver).await;
+        }
+    }
+
+    /// The twin has it: our publisher goes, and is turned away for a while.
+    fn send_away(&self, broadcast: &BroadcastId) {
+        let mut on_air = self.lock();
+        let Some(entry) = on_air.get_mut(broadcast) else { return };
+        entry.sent_away_until = Some(Instant::now() + SENT_AWAY_FOR);
+        if let Some((_, go, _)) = entry.publisher.take() {
+            let _ = go.send(());
+        }
+        entry.shown.publisher = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<BroadcastId, Entry>> {
@@ -120,11 +225,14 @@ impl Broadcasts {
             if on_air.len() >= self.limit {
                 return Err(ClaimRefusal::Full(self.limit));
             }
-            let inputs = self.start(broadcast);
-            let shown = Shown::default();
-            on_air.insert(broadcast.clone(), Entry { inputs, publisher: None, shown, claims: 0 });
+            let entry = self.start(broadcast);
+            on_air.insert(broadcast.clone(), entry);
         }
+        let is_linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         let entry = on_air.get_mut(broadcast).expect("inserted above where it was not there");
+        if is_linked && entry.sent_away_until.is_some_and(|until| Instant::now() < until) {
+            return Err(ClaimRefusal::HandedOver);
+        }
         if let Some((_, go, _)) = entry.publisher.take_if(|_| self.second == SecondPublisher::Takeover) {
             let _ = go.send(());
         }
@@ -159,15 +267,19 @@ impl Broadcasts {
         self.lock().is_empty()
     }
 
-    fn start(&self, broadcast: &BroadcastId) -> mpsc::Sender<Said> {
+    fn start(&self, broadcast: &BroadcastId) -> Entry {
         let (inputs, said) = mpsc::channel(INPUTS);
+        let (twin, from_twin) = mpsc::channel(TWIN_WAITING);
         let (inbox, reports) = mpsc::channel(REPORTS);
         let workshop = &self.workshop;
         let now = workshop.clock.now();
         let left = workshop.remembered.recall(broadcast);
         let plan = Plan { broadcast: broadcast.clone(), ..workshop.plan.clone() };
         let unknown = Left::unknown(now.wall);
-        let line = Line::new(plan, left.unwrap_or(unknown), left.is_some());
+        let mut line = Line::new(plan, left.unwrap_or(unknown), left.is_some());
+        if let Some(is_first) = *self.linked.lock().unwrap_or_else(PoisonError::into_inner) {
+            line.push(Input::Twin(FromTwin::Up { is_first }), now);
+        }
         let task = Task {
             broadcasts: self.clone(),
             broadcast: broadcast.clone(),
@@ -176,8 +288,8 @@ impl Broadcasts {
             inbox,
             shown: Shown::default(),
         };
-        tokio::spawn(task.run(said, reports));
-        inputs
+        self.runtime.spawn(task.run(said, reports, from_twin));
+        Entry { inputs, twin, sent_away_until: None, publisher: None, shown: Shown::default(), claims: 0 }
     }
 
     /// Shows what a line is at; false once nobody claims it and it may end.
@@ -227,7 +339,12 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut said: mpsc::Receiver<Said>, mut reports: mpsc::Receiver<Input>) {
+    async fn run(
+        mut self,
+        mut said: mpsc::Receiver<Published>,
+        mut reports: mpsc::Receiver<Input>,
+        mut from_twin: mpsc::Receiver<Input>,
+    ) {
         let clock = self.broadcasts.workshop.clock;
         let mut next_look = clock.now().instant + LOOK_EVERY;
         let mut claim = 0;
@@ -239,6 +356,7 @@ impl Task {
                 biased;
                 () = tokio::time::sleep_until(due.into()) => Input::Tick,
                 Some(report) = reports.recv() => report,
+                Some(heard) = from_twin.recv() => heard,
                 Some((of, input)) = said.recv(), if has_room => {
                     if of < claim {
                         continue;
@@ -251,7 +369,10 @@ impl Task {
             let now = clock.now();
             if now.instant >= next_look {
                 next_look = now.instant + LOOK_EVERY;
-                if !self.show(!self.line.is_live() && said.is_empty()) {
+                let is_idle = !self.line.is_live() && said.is_empty() && from_twin.is_empty();
+                if !self.show(is_idle) {
+                    self.line.let_go(now);
+                    self.act_all();
                     return;
                 }
             }
@@ -267,6 +388,10 @@ impl Task {
     fn push(&mut self, input: Input) {
         let now = self.broadcasts.workshop.clock.now();
         self.line.push(input, now);
+        self.act_all();
+    }
+
+    fn act_all(&mut self) {
         while let Some(act) = self.line.pull() {
             self.act(act);
         }
@@ -295,6 +420,13 @@ impl Task {
                     tracing::warn!(broadcast = %self.broadcast, "the state cannot be written: {error}");
                 }
             }
+            Act::Lane(lane) => self.broadcasts.workshop.feed.lane(lane),
+            Act::Say(said) => {
+                if let Some(twin) = self.broadcasts.workshop.twin.get() {
+                    twin.say(&self.broadcast, said);
+                }
+            }
+            Act::SendAway => self.broadcasts.send_away(&self.broadcast),
             Act::Note(text) => tracing::info!(broadcast = %self.broadcast, "{text}"),
         }
     }
@@ -348,6 +480,11 @@ impl Task {
         self.shown.behind_ms = self.line.behind().as_millis();
         self.shown.shed = format!("{:?}", self.line.shed());
         self.shown.held_bytes = self.line.bytes_held();
+        let (part, term, is_followed, twin_feed) = self.line.part();
+        (self.shown.part, self.shown.term, self.shown.is_followed) = (part.to_owned(), term, is_followed);
+        let feed = |is_aligned| if is_aligned { "aligned" } else { "standby" }.to_owned();
+        self.shown.twin_feed = twin_feed.map(feed);
+        self.shown.reserve = self.line.reserve_part().map(str::to_owned);
         self.shown.transcode_pid = self.process.as_ref().and_then(Process::pid);
         self.broadcasts.show(&self.broadcast, &self.shown, is_idle)
     }

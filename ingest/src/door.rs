@@ -88,6 +88,7 @@ impl Entrance {
         })?;
         let claim = self.broadcasts.claim(&broadcast, from).map_err(|refusal| match refusal {
             ClaimRefusal::InUse => Refusal::in_use(),
+            away @ ClaimRefusal::HandedOver => Refusal::new("NetStream.Publish.BadName", away.to_string()),
             full @ ClaimRefusal::Full(_) => Refusal::new("NetStream.Publish.Failed", full.to_string()),
         })?;
         Ok((broadcast, claim))
@@ -127,7 +128,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 is_taken = taken_over => {
-                    let why = if is_taken { "another publisher has taken over" } else { "this ingest is ending" };
+                    let why = if is_taken { "another publisher, or another ingest, has taken over" } else { "this ingest is ending" };
                     self.door.refuse(Refusal::new("NetStream.Publish.BadName", why));
                 }
                 read = socket.read_buf(&mut inbound) => match read {

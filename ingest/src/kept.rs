@@ -4,7 +4,7 @@
 //! not live here: which segments are settled (`assembly`), or the process itself (`worker`).
 
 use ladder::{Begin, Order};
-use media::{AudioConfig, MediaSequence, MediaTime, Track, VideoConfig};
+use media::{AudioConfig, MediaSequence, MediaTime, RenditionId, Track, VideoConfig};
 use std::collections::VecDeque;
 
 /// Bytes of access units kept for one broadcast. Two segments and a picture group at 20 Mbit/s are 15 MB; beyond
@@ -17,12 +17,21 @@ pub(crate) struct Kept {
     begin: Option<Begin>,
     orders: VecDeque<Order>,
     bytes: usize,
+    /// What is given up, as far as it was ordered before everything that is kept.
+    shed: Option<Order>,
 }
 
 impl Kept {
     /// A run begins: nothing of the one before is wanted any more.
     pub(crate) fn begin(&mut self, begin: Begin) {
         *self = Self { begin: Some(begin), ..Self::default() };
+    }
+
+    /// A rung that its process has refused is not asked of the next one.
+    pub(crate) fn refuse(&mut self, rung: &RenditionId) {
+        if let Some(begin) = &mut self.begin {
+            begin.rungs.retain(|asked| asked.id != *rung);
+        }
     }
 
     /// One more order that the process was given.
@@ -77,7 +86,7 @@ impl Kept {
     pub(crate) fn retell(&self, from: MediaSequence) -> Vec<Order> {
         let Some(begin) = &self.begin else { return Vec::new() };
         let begin = Order::Begin(Begin { from, ..begin.clone() });
-        std::iter::once(begin).chain(self.orders.iter().cloned()).collect()
+        std::iter::once(begin).chain(self.shed.clone()).chain(self.orders.iter().cloned()).collect()
     }
 
     /// Bytes of access units kept.
@@ -92,6 +101,7 @@ impl Kept {
         match (order, &mut self.begin) {
             (Order::VideoConfig(config), Some(begin)) => begin.video = Some::<VideoConfig>(config),
             (Order::AudioConfig(config), Some(begin)) => begin.audio = Some::<AudioConfig>(config),
+            (shed @ Order::Shed { .. }, _) => self.shed = Some(shed),
             _ => {}
         }
     }

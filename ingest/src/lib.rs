@@ -14,6 +14,7 @@ mod assembly;
 mod broadcasts;
 mod clock;
 mod door;
+mod failover;
 mod kept;
 pub mod keys;
 mod line;

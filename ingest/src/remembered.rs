@@ -13,6 +13,9 @@ pub(crate) struct Left {
     pub(crate) end_ticks: u64,
     /// The discontinuity sequence of its last segment.
     pub(crate) discontinuity: u64,
+    /// The greatest term known of (docs/WIRE.md, `twin/1`).
+    #[serde(default)]
+    pub(crate) term: u64,
 }
 
 impl Left {
@@ -21,7 +24,7 @@ impl Left {
     /// copies an array indexed by it with every segment (1.7.4 in Chromium 156: 10 s at 9 × 10^8, nothing at 10^5).
     pub(crate) fn unknown(wall: MediaTime) -> Self {
         let since = wall.unix_millis().saturating_sub(COUNTED_FROM_UNIX_MS);
-        Self { end_ticks: 0, discontinuity: since / TEN_MINUTES_MS }
+        Self { end_ticks: 0, discontinuity: since / TEN_MINUTES_MS, term: 0 }
     }
 
     pub(crate) fn end(self) -> MediaTime {
@@ -78,7 +81,7 @@ mod tests {
         let remembered = Remembered::new(Some(folder.path().join("ingest")));
         let tide = BroadcastId::parse("tide").unwrap();
         assert_eq!(remembered.recall(&tide), None);
-        let left = Left { end_ticks: 77, discontinuity: 5 };
+        let left = Left { end_ticks: 77, discontinuity: 5, term: 3 };
         remembered.keep(&tide, left).unwrap();
         assert_eq!(remembered.recall(&tide), Some(left));
         std::fs::write(folder.path().join("ingest/tide.json"), "{").unwrap();

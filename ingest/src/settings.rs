@@ -44,6 +44,9 @@ pub struct Settings {
     pub transcode: Option<PathBuf>,
     /// Memory a transcode process may have, 256 MB to 64 GB. Default `3 GB`.
     pub transcode_memory: Megabytes<256, 64_000>,
+    /// The other ingest of this cluster, `host:7001`: what is published here is made there too, and goes on there.
+    /// Default: none, or whoever names us.
+    pub twin: Option<Parsed<edgefan::Address>>,
     /// Where is remembered, over a restart, how many discontinuities a broadcast has had. Default: nowhere.
     pub state: Option<PathBuf>,
 }
@@ -129,6 +132,7 @@ impl Default for Settings {
             ladder: LadderSettings::default(),
             transcode: None,
             transcode_memory: Megabytes::new(3000),
+            twin: None,
             state: None,
         }
     }

@@ -3,18 +3,20 @@
 use crate::broadcasts::{Broadcasts, Workshop};
 use crate::clock::Clock;
 use crate::door::Entrance;
+use crate::failover;
 use crate::line::Plan;
 use crate::metrics::Metrics;
 use crate::process::Program;
 use crate::remembered::Remembered;
 use crate::settings::Settings;
+use ::twin::SETTLE_WITHIN;
 use media::BroadcastId;
 use node::Node;
-use node::fan::publisher;
+use node::fan::{publisher, twin};
 use node::operator::{Panel, Readiness};
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -76,8 +78,16 @@ pub fn run_telling(
         listen: settings.edgefan.0,
         hub_bytes: edgefan::limits::HUB_BYTES,
     };
+    let twin_settings = twin::Settings {
+        node: settings.id.0.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        twin: settings.twin.clone().map(|address| address.0),
+    };
     let address = settings.edgefan.0;
-    let (feed, publishing) = publisher::start(publisher_settings, node.certificates.cluster_server_config()?)
+    let twin = twin::start(twin_settings, node.certificates.cluster_client_config()?)
+        .map_err(IngestError::Runtime)?;
+    let server = node.certificates.cluster_server_config()?;
+    let (feed, publishing) = publisher::start_beside(publisher_settings, server, Some(twin.clone()))
         .map_err(|error| IngestError::Listen { key: "edgefan", address, error })?;
     let tls = match settings.rtmps {
         Some(_) => Some(TlsAcceptor::from(rtmps_config(&node)?)),
@@ -88,6 +98,12 @@ pub fn run_telling(
         .thread_name("ingest")
         .build()
         .map_err(IngestError::Runtime)?;
+    let clock = Clock::start();
+    // Without an address of its own an ingest does not know that there is a twin before it is dialled.
+    let settles_at = match settings.twin {
+        Some(_) => clock.now().instant + SETTLE_WITHIN,
+        None => clock.now().instant,
+    };
     let workshop = Workshop {
         plan: Plan {
             broadcast: BroadcastId::parse("template").expect("a constant that is a name"),
@@ -95,16 +111,21 @@ pub fn run_telling(
             window: settings.window.value() as u32,
             grace: settings.grace.duration(),
             ladder: settings.ladder(),
+            settles_at,
         },
         program,
         feed,
         remembered: Remembered::new(settings.state.clone()),
-        clock: Clock::start(),
+        clock,
+        twin: Arc::new(OnceLock::from(twin.clone())),
     };
+    let _on_runtime = runtime.enter();
     let broadcasts =
         Broadcasts::new(workshop, settings.broadcasts.value() as usize, settings.second_publisher);
+    let heard = broadcasts.clone();
+    twin.listen(move |event| heard.twin(event));
     let metrics = Arc::new(Metrics::default());
-    node.operator.open(panel(settings.id.0.to_string(), &broadcasts, &metrics, &publishing));
+    node.operator.open(panel(settings.id.0.to_string(), &broadcasts, &metrics, &publishing, &twin));
     let entrance = Entrance {
         broadcasts: broadcasts.clone(),
         keys: Arc::new(settings.keys()),
@@ -137,6 +158,7 @@ pub fn run_telling(
         let _ = tokio::time::timeout(END_WITHIN, ended).await;
         Ok(())
     });
+    twin.stop();
     publishing.stop();
     ended
 }
@@ -166,10 +188,12 @@ fn panel(
     broadcasts: &Broadcasts,
     metrics: &Metrics,
     publishing: &publisher::Publishing,
+    twin: &twin::TwinLink,
 ) -> Panel {
     let mut registry = Registry::default();
     metrics.register(&mut registry);
-    let (broadcasts, publishing) = (broadcasts.clone(), publishing.clone());
+    let admin = failover::routes(broadcasts.clone());
+    let (broadcasts, publishing, twin) = (broadcasts.clone(), publishing.clone(), twin.clone());
     Panel {
         registry,
         readiness: Box::new(|| Readiness::Ready),
@@ -177,10 +201,11 @@ fn panel(
             serde_json::json!({
                 "role": "ingest",
                 "id": id,
+                "twin": if twin.is_up() { "there" } else { "not there" },
                 "broadcasts": broadcasts.shown(),
                 "edgefan": format!("{:?}", publishing.counters()),
             })
         }),
-        admin: axum::Router::new(),
+        admin,
     }
 }

@@ -21,6 +21,7 @@ fn first() -> u64 {
 
 impl Story {
     fn new() -> Self {
+        let began = Instant::now();
         let grid = Grid::new(MediaSpan::from_secs(2)).unwrap();
         let plan = Plan {
             broadcast: BroadcastId::parse("tide").unwrap(),
@@ -28,9 +29,10 @@ impl Story {
             window: 6,
             grace: Duration::from_secs(30),
             ladder: Ladder { copy: false, steps: vec!["180p 300k".parse().unwrap()] },
+            settles_at: began,
         };
-        let line = Line::new(plan, Left { end_ticks: 0, discontinuity: 7 }, false);
-        Self { line, began: Instant::now(), at_ms: 0, acts: Vec::new() }
+        let line = Line::new(plan, Left { end_ticks: 0, discontinuity: 7, term: 0 }, false);
+        Self { line, began, at_ms: 0, acts: Vec::new() }
     }
 
     fn push(&mut self, input: Input) -> Vec<Act> {
@@ -91,6 +93,9 @@ fn copy(act: &Act) -> Act {
         Act::Feed(fed) => Act::Feed(fed.clone()),
         Act::Remember(left) => Act::Remember(*left),
         Act::Note(note) => Act::Note(note.clone()),
+        Act::Lane(lane) => Act::Lane(lane.clone()),
+        Act::Say(said) => Act::Say(said.clone()),
+        Act::SendAway => Act::SendAway,
     }
 }
 

@@ -62,6 +62,14 @@ pub enum Event {
         /// The second source.
         source: SourceId,
     },
+    /// Of two sources whose copies differ the younger is not listened to any more, for this broadcast, until it makes
+    /// it under another term, or another run begins.
+    Quarantined {
+        /// The object that differed.
+        key: ObjectKey,
+        /// Who is not listened to.
+        source: SourceId,
+    },
     /// A source is there: all its connections are up.
     LinkUp {
         /// Which.

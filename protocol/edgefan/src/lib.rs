@@ -28,7 +28,7 @@ pub use frame::{Frame, FrameReader, FrameType, WireError};
 pub use have::{Have, HaveRange, Partial, Reached};
 pub use hello::{Address, AddressError, EdgeFacts, Hello, NodeId, Role, TicketKey, Welcome};
 pub use load::{EdgeState, Load, Standing};
-pub use message::{Close, Fetch, Lane, Message, ObjectId, Open, Skip, SkipReason};
+pub use message::{Close, Fetch, Lane, LaneStanding, Message, ObjectId, Open, Skip, SkipReason};
 pub use peer::{PeerEnd, PeerWord};
 pub use publisher::{ConnectionId, Publisher, PublisherCounters, PublisherEvent, PublisherSettings};
 pub use subscriber::{Subscriber, SubscriberCounters, SubscriberOrder, SubscriberSettings};

@@ -44,6 +44,13 @@ pub const SEEN_BYTES: usize = 4096;
 /// Links of one publisher or control server. The one over it is refused.
 pub const LINKS: usize = 512;
 
+/// Changes of a broadcast's lead that are remembered, at either end: older ones are out of every window.
+pub const LANES: usize = 16;
+
+/// How long segments of an older term are refused after the last ingest of the newer one is gone. Then anything is
+/// better than nothing.
+pub const REFUSED_FOR: Duration = Duration::from_secs(5);
+
 /// Segments kept by the hub beyond a playlist's window, for whoever read the playlist just before it moved.
 pub const HOLD_BEYOND_WINDOW: u64 = 3;
 

@@ -163,7 +163,7 @@ pub struct Fetch {
     pub from: u32,
 }
 
-/// From `from` on, the ingest of this term is the one to believe (used where twins cannot be byte-equal).
+/// From `from` on, the sender's segments are made under this term; those of an older one are refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lane {
     /// Of which broadcast.
@@ -172,6 +172,32 @@ pub struct Lane {
     pub term: u64,
     /// From which segment.
     pub from: MediaSequence,
+    /// What the sender's segments are worth beside another's of the same term.
+    pub standing: LaneStanding,
+}
+
+/// What one ingest's segments are worth beside its twin's. The numbers are those of the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum LaneStanding {
+    /// It decides; its twin makes the same bytes.
+    #[default]
+    Leads = 0,
+    /// It makes the same bytes as the one who leads.
+    Follows = 1,
+    /// It makes others, or stands in: its segments only fill holes.
+    Second = 2,
+}
+
+impl LaneStanding {
+    /// The standing of that number on the wire; an unknown one fills holes at most.
+    fn from_wire(number: u64) -> Self {
+        match number {
+            0 => Self::Leads,
+            1 => Self::Follows,
+            _ => Self::Second,
+        }
+    }
 }
 
 impl Close {
@@ -281,6 +307,7 @@ impl Message {
                 w.text(1, lane.broadcast.as_str());
                 w.number(2, lane.term);
                 w.number(3, lane.from.0);
+                w.number(4, lane.standing as u64);
             }
             Self::End { broadcast, run, is_forgotten } => {
                 w.text(1, broadcast.as_str());
@@ -473,12 +500,14 @@ fn read_fetch(what: &'static str, payload: &[u8]) -> Result<Fetch, WireError> {
 fn read_lane(payload: &[u8]) -> Result<Lane, WireError> {
     const WHAT: &str = "LANE";
     let (mut broadcast, mut term, mut from) = (None, None, None);
+    let mut standing = LaneStanding::default();
     let mut fields = Fields::new(WHAT, payload);
     while let Some(field) = fields.next()? {
         match field.tag {
             1 => broadcast = Some(field.parse("broadcast", NAME_ALLOWED)?),
             2 => term = Some(field.number()?),
             3 => from = Some(MediaSequence(field.number()?)),
+            4 => standing = LaneStanding::from_wire(field.number()?),
             _ => {}
         }
     }
@@ -487,6 +516,7 @@ fn read_lane(payload: &[u8]) -> Result<Lane, WireError> {
         broadcast: broadcast.ok_or_else(|| missing("broadcast"))?,
         term: term.ok_or_else(|| missing("term"))?,
         from: from.ok_or_else(|| missing("first segment"))?,
+        standing,
     })
 }
 

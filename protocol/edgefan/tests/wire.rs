@@ -156,9 +156,12 @@ fn message() -> impl Strategy<Value = Message> {
         any::<u64>().prop_map(|object| Message::Abort { object: ObjectId(object) }),
         (key(), 0..=64_u32 << 20).prop_map(|(key, from)| Message::Fetch(Fetch { key, from })),
         key().prop_map(|key| Message::Evict { key }),
-        (broadcast(), any::<u64>(), any::<u64>()).prop_map(|(broadcast, term, from)| {
-            Message::Lane(Lane { broadcast, term, from: MediaSequence(from) })
-        }),
+        (broadcast(), any::<u64>(), any::<u64>(), 0..3_usize).prop_map(
+            |(broadcast, term, from, standing)| {
+                let standing = [LaneStanding::Leads, LaneStanding::Follows, LaneStanding::Second][standing];
+                Message::Lane(Lane { broadcast, term, from: MediaSequence(from), standing })
+            }
+        ),
         (broadcast(), any::<u64>(), any::<bool>()).prop_map(|(broadcast, run, is_forgotten)| {
             Message::End { broadcast, run: RunId(run), is_forgotten }
         }),

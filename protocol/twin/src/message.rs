@@ -229,7 +229,9 @@ impl Said {
                 let number = take.byte("level")?;
                 let levels = [Shed::None, Shed::Lookahead, Shed::TopRung, Shed::FrameRate];
                 let level = levels.into_iter().find(|level| *level as u8 == number);
-                Self::Slow { level: level.ok_or_else(|| take.bad("level", format_args!("{number} is none")))? }
+                Self::Slow {
+                    level: level.ok_or_else(|| take.bad("level", format_args!("{number} is none")))?,
+                }
             }
             _ => Self::Over,
         })

@@ -148,7 +148,14 @@ impl Reserve {
     /// Nothing is held any more.
     pub fn let_go(&mut self) {
         let Self { since, video, audio, .. } = std::mem::take(self);
-        *self = Self { since, front_video: video.clone(), front_audio: audio.clone(), video, audio, ..Self::default() };
+        *self = Self {
+            since,
+            front_video: video.clone(),
+            front_audio: audio.clone(),
+            video,
+            audio,
+            ..Self::default()
+        };
     }
 
     /// A unit the leader has placed.
@@ -213,7 +220,8 @@ impl Reserve {
         let succession = match (self.base, self.since) {
             (Some(base), _) => self.go_on(base, standing),
             (None, Some(since)) => {
-                let is_other = !self.has_ever_matched && now.saturating_duration_since(since) >= STANDBY_AFTER;
+                let is_other =
+                    !self.has_ever_matched && now.saturating_duration_since(since) >= STANDBY_AFTER;
                 let publisher = Resumed::Absent { heard, is_other };
                 Succession { publisher, inputs: self.from_newest_sync(), splice: None }
             }
@@ -252,10 +260,8 @@ impl Reserve {
         let is_sync =
             |input: &Input| matches!(input, Input::Unit(unit) if unit.track == Track::Video && unit.is_sync);
         let newest = self.held.iter().rposition(is_sync).unwrap_or(self.held.len());
-        let configurations = [
-            self.video.clone().map(Input::VideoConfig),
-            self.audio.clone().map(Input::AudioConfig),
-        ];
+        let configurations =
+            [self.video.clone().map(Input::VideoConfig), self.audio.clone().map(Input::AudioConfig)];
         let units = self.held.drain(newest..).filter(|input| matches!(input, Input::Unit(_)));
         std::iter::once(Input::Arrived).chain(configurations.into_iter().flatten()).chain(units).collect()
     }

@@ -164,6 +164,11 @@ impl Seat {
         self.leads() && self.follower.is_some()
     }
 
+    /// The twin is there.
+    pub fn is_paired(&self) -> bool {
+        self.link.is_some()
+    }
+
     /// The follower has a feed of its own, and whether it is the same as ours.
     pub fn follower_feed(&self) -> Option<bool> {
         self.follower.filter(|follower| follower.has_feed).map(|follower| follower.is_aligned)
@@ -179,7 +184,9 @@ impl Seat {
         let was_there = std::mem::replace(&mut self.has_feed, has_feed);
         match self.state {
             SeatState::Idle if has_feed => self.want(now),
-            SeatState::Settling { .. } | SeatState::Claiming { .. } if !has_feed => self.state = SeatState::Idle,
+            SeatState::Settling { .. } | SeatState::Claiming { .. } if !has_feed => {
+                self.state = SeatState::Idle
+            }
             SeatState::Following { .. } => self.say(Said::Feed { is_there: has_feed, is_aligned }),
             SeatState::Leading { .. } if was_there && !has_feed => self.hand_over_if_better(now),
             _ => {}
@@ -188,7 +195,8 @@ impl Seat {
 
     /// The own publisher is silent while the follower's goes on.
     pub fn is_starved(&mut self, now: Now) -> bool {
-        let can = self.leads() && self.follower.is_some_and(|follower| follower.has_feed && follower.is_aligned);
+        let can =
+            self.leads() && self.follower.is_some_and(|follower| follower.has_feed && follower.is_aligned);
         if can {
             self.hand_over(now);
         }

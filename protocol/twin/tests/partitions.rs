@@ -4,7 +4,10 @@
 //! `TWIN_SEED=n` runs one day; `TWIN_SEEDS=n` that many.
 
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on ends")]
-#![expect(clippy::disallowed_methods, reason = "a story must begin somewhere; only differences are looked at")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a story must begin somewhere; only differences are looked at"
+)]
 
 use media::{MediaSpan, MediaTime, RunId};
 use std::collections::VecDeque;
@@ -286,7 +289,9 @@ fn who_stands_in_gives_way_to_the_leader_that_was_not_lost_after_all() {
     day.feed(0, true);
     (0..10).for_each(|_| day.step());
     // One that follows, by hand: it has no feed.
-    day.ends[1].inbox.push_back((0, Said::Leads { term: day.ends[0].seat.term(), run: RunId(1), stands_in: false }));
+    day.ends[1]
+        .inbox
+        .push_back((0, Said::Leads { term: day.ends[0].seat.term(), run: RunId(1), stands_in: false }));
     (0..10).for_each(|_| day.step());
     assert!(day.ends[1].seat.follows());
     day.ends[1].run = RunId(1);

@@ -34,6 +34,9 @@ pub use shown::Shown;
 /// What both sides of a link between nodes must speak.
 pub const CLUSTER_ALPN: &[u8] = b"edgefan/1";
 
+/// What two ingests of one broadcast speak to each other, on the same listener.
+pub const TWIN_ALPN: &[u8] = b"twin/1";
+
 /// The name in the cluster leaf; links are dialled by address and checked against this name.
 pub const CLUSTER_NAME: &str = "node.mascaret.internal";
 
@@ -166,7 +169,7 @@ impl Certificates {
         ))
     }
 
-    /// Who accepts links: TLS 1.3 only, the peer must show a leaf of the cluster's CA, `edgefan/1`.
+    /// Who accepts links: TLS 1.3 only, the peer must show a leaf of the cluster's CA, `edgefan/1` or `twin/1`.
     pub fn cluster_server_config(&self) -> Result<Arc<ServerConfig>, CertificateError> {
         let verifier = WebPkiClientVerifier::builder(Arc::new(self.roots()?))
             .build()
@@ -175,7 +178,7 @@ impl Certificates {
         let mut config = ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain, key)?;
-        config.alpn_protocols = vec![CLUSTER_ALPN.to_vec()];
+        config.alpn_protocols = vec![CLUSTER_ALPN.to_vec(), TWIN_ALPN.to_vec()];
         // A ticket is written after the handshake; a peer that only writes never reads it, and its last
         // bytes are lost when we close with it unread. Links are long, resumption buys nothing.
         config.send_tls13_tickets = 0;

@@ -131,6 +131,11 @@ impl Publisher {
                 *known = newest.max(*known);
             }
         }
+        if is_first {
+            for lane in self.lanes.get(&have.broadcast).cloned().unwrap_or_default() {
+                self.say_lane(key, lane);
+            }
+        }
         match is_first {
             true => self.subscribe(key, &have, &settled),
             false => self.acknowledge(key, &have.broadcast, &settled),

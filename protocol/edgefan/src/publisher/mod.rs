@@ -8,8 +8,8 @@
 //! [`Publisher::transmit`] whenever a connection takes more.
 
 use crate::beat::{Pulse, Tick};
-use crate::limits::{CONTROL_BYTES, HUB_BYTES, LINK_ASSEMBLY, LINKS};
-use crate::{FrameReader, Heartbeat, Message, NodeId, ObjectId};
+use crate::limits::{BROADCASTS, CONTROL_BYTES, HUB_BYTES, LANES, LINK_ASSEMBLY, LINKS};
+use crate::{FrameReader, Heartbeat, Lane, Message, NodeId, ObjectId};
 use bytes::Bytes;
 use media::{BroadcastId, DiscontinuitySequence, MediaTime, ObjectKey, RunId, SegmentFacts, StreamFacts};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -100,6 +100,8 @@ type LinkKey = (NodeId, u64);
 pub struct Publisher {
     settings: PublisherSettings,
     hub: Hub,
+    /// Under which term segments are made, from which on; oldest first.
+    lanes: HashMap<BroadcastId, Vec<Lane>>,
     links: BTreeMap<LinkKey, Dialled>,
     connections: HashMap<ConnectionId, Connection>,
     wake: BTreeSet<ConnectionId>,
@@ -140,6 +142,7 @@ impl Publisher {
         Self {
             hub: Hub::new(settings.hub_bytes),
             settings,
+            lanes: HashMap::new(),
             links: BTreeMap::new(),
             connections: HashMap::new(),
             wake: BTreeSet::new(),
@@ -157,6 +160,22 @@ impl Publisher {
             for key in self.up_links() {
                 self.say(&key, 0, frame.clone());
             }
+        }
+    }
+
+    /// Segments from `lane.from` on are made under its term; each edge is told before any of them is opened.
+    pub fn lane(&mut self, lane: Lane) {
+        if !self.lanes.contains_key(&lane.broadcast) && self.lanes.len() >= 2 * BROADCASTS {
+            return;
+        }
+        let known = self.lanes.entry(lane.broadcast.clone()).or_default();
+        known.retain(|earlier| earlier.from < lane.from);
+        known.push(lane.clone());
+        if known.len() > LANES {
+            known.remove(0);
+        }
+        for key in self.up_links() {
+            self.say_lane(&key, lane.clone());
         }
     }
 
@@ -321,6 +340,7 @@ impl Publisher {
             objects.into_iter().for_each(|id| self.let_go(id));
             let run = self.hub.broadcast(&broadcast).map_or(RunId(0), |found| found.facts.run);
             self.hub.forget(&broadcast);
+            self.lanes.remove(&broadcast);
             let frame = Message::End { broadcast: broadcast.clone(), run, is_forgotten: true }.encode();
             for key in self.up_links() {
                 let Some(dialled) = self.links.get_mut(&key) else { continue };
@@ -367,6 +387,15 @@ impl Publisher {
             && let Some(&Some(connection)) = dialled.connections.get(lane + 1)
         {
             self.wake.insert(connection);
+        }
+    }
+
+    /// On the connection that carries the broadcast, so that it comes before what it is about.
+    pub(super) fn say_lane(&mut self, key: &LinkKey, lane: Lane) {
+        let Some(dialled) = self.links.get(key) else { return };
+        if dialled.link.subscribed.contains_key(&lane.broadcast) {
+            let index = dialled.link.lane_of(&lane.broadcast) + 1;
+            self.say(key, index, Message::Lane(lane).encode());
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Assembly {
     pub(crate) failures: u32,
     /// The source of the last of those: asked only if there is no other.
     pub(crate) failed: Option<SourceId>,
+    /// A whole copy from a source that only fills holes.
+    pub(crate) spare: Option<Spare>,
     /// What a playlist would have to know of the gap, if one was announced.
     pub(crate) gap: Option<SegmentFacts>,
     /// When to look at it again.
@@ -37,6 +39,15 @@ pub(crate) struct Copy {
     pub(crate) object: ObjectId,
     bytes: Vec<u8>,
     hasher: Box<blake3::Hasher>,
+}
+
+/// A whole copy that waits for a better one.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub(crate) source: SourceId,
+    pub(crate) facts: SegmentFacts,
+    pub(crate) body: Bytes,
+    pub(crate) hash: ContentHash,
 }
 
 /// What is wrong with a copy.
@@ -94,7 +105,8 @@ impl Copy {
 impl Assembly {
     /// Bytes held for it.
     pub(crate) fn bytes(&self) -> usize {
-        self.prefix.len() + self.copies.iter().map(Copy::len).sum::<usize>()
+        let spare = self.spare.as_ref().map_or(0, |spare| spare.body.len());
+        self.prefix.len() + spare + self.copies.iter().map(Copy::len).sum::<usize>()
     }
 
     pub(crate) fn copy(&mut self, source: SourceId) -> Option<&mut Copy> {

@@ -5,9 +5,8 @@
 use super::Subscriber;
 use super::source::{Source, View};
 use crate::limits::BROADCASTS;
-use crate::{Event, Have, Message, Partial, Reached, SourceId};
+use crate::{Event, Have, LaneStanding, Message, Partial, Reached, SourceId};
 use media::{BroadcastId, ObjectKey, ObjectKind, StreamFacts};
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 impl Subscriber {
@@ -19,10 +18,13 @@ impl Subscriber {
         self.broadcasts.entry(broadcast.clone()).or_default();
         let Some(source) = self.sources.get_mut(&id) else { return };
         match source.broadcasts.get_mut(&broadcast) {
-            Some(view) => view.facts = facts,
+            Some(view) => {
+                // A new run is a new chance.
+                view.is_quarantined &= view.facts.run == facts.run;
+                view.facts = facts;
+            }
             None => {
-                let view = View { facts, reached: None, ended: None, newest: HashMap::new() };
-                source.broadcasts.insert(broadcast.clone(), view);
+                source.broadcasts.insert(broadcast.clone(), View::new(facts));
             }
         }
         self.tell(&broadcast);
@@ -94,7 +96,8 @@ impl Subscriber {
 
     /// The sources that are there and have announced this broadcast.
     pub(super) fn announcing(&self, broadcast: &BroadcastId) -> Vec<SourceId> {
-        let announces = |source: &Source| source.broadcasts.contains_key(broadcast);
+        let announces =
+            |source: &Source| source.broadcasts.get(broadcast).is_some_and(|view| !view.is_quarantined);
         self.sources.iter().filter(|(_, source)| announces(source)).map(|(&id, _)| id).collect()
     }
 
@@ -104,16 +107,23 @@ impl Subscriber {
         facts.map_or(Duration::from_secs(3), |facts| facts.segment.as_duration() * 3 / 2)
     }
 
-    /// The facts of the source to be believed: the greatest run, then the first in the list.
+    /// The facts of the source to be believed: the greatest run, then the one who leads, then the first in the list.
     pub(super) fn tell(&mut self, broadcast: &BroadcastId) {
         let views = self.sources.values().filter_map(|source| source.broadcasts.get(broadcast));
-        let mut best: Option<&StreamFacts> = None;
+        let mut best: Option<&View> = None;
+        let worth = |view: &View| {
+            let leads = view.newest_lane().0 == LaneStanding::Leads;
+            (view.facts.run, leads && !view.is_quarantined)
+        };
         for view in views {
-            if best.is_none_or(|best| best.run < view.facts.run) {
-                best = Some(&view.facts);
+            if best.is_none_or(|best| worth(best) < worth(view)) {
+                best = Some(view);
             }
         }
-        let (Some(facts), Some(known)) = (best, self.broadcasts.get_mut(broadcast)) else { return };
+        let (Some(facts), Some(known)) = (best.map(|view| &view.facts), self.broadcasts.get_mut(broadcast))
+        else {
+            return;
+        };
         // A lesser run is a source that lags behind another that was here before.
         let is_news = known.told.as_ref().is_none_or(|told| told != facts && told.run <= facts.run);
         if is_news {

@@ -15,6 +15,7 @@ use std::time::Instant;
 
 mod assembly;
 mod broadcasts;
+mod lanes;
 mod objects;
 mod settled;
 mod source;
@@ -86,6 +87,10 @@ pub struct SubscriberCounters {
     pub agreed: u64,
     /// Second copies whose hash differed.
     pub differed: u64,
+    /// Sources that are not listened to for a broadcast any more, each time it happened.
+    pub quarantined: u64,
+    /// Objects not taken because they were of an older term, or from a source in quarantine.
+    pub refused: u64,
     /// Copies whose bytes did not have the announced size or hash.
     pub corrupt: u64,
     /// Objects asked for again.
@@ -119,6 +124,7 @@ struct Broadcast {
     reached: Option<Reached>,
     ended: Option<RunId>,
     settled: Settled,
+    newest_term: lanes::NewestTerm,
 }
 
 /// What a message leads to beside its own effect.
@@ -292,6 +298,10 @@ impl Subscriber {
                 self.skip(id, &skip, now);
                 Ok(())
             }
+            Message::Lane(lane) => {
+                self.lane_is(id, lane, now);
+                Ok(())
+            }
             Message::End { broadcast, run, is_forgotten } => {
                 if let Some(view) = source.broadcasts.get_mut(&broadcast) {
                     view.ended = view.ended.max(Some(run));
@@ -341,6 +351,7 @@ impl Subscriber {
         for key in keys {
             let Some(mut assembly) = self.take(&key) else { continue };
             assembly.refused.retain(|&refused| refused != id);
+            // A whole copy is good whoever is gone.
             if let Some(copy) = assembly.take_copy(id) {
                 assembly.keep_prefix(copy);
             }
@@ -348,6 +359,7 @@ impl Subscriber {
             self.consider(&key, now);
         }
         for broadcast in source.broadcasts.keys() {
+            self.note_gone(broadcast, now);
             self.tell(broadcast);
             self.reach(broadcast, now);
             self.finish(broadcast);

@@ -3,7 +3,8 @@
 //! Does not live here: the frames that bring it (`transfer`).
 
 use super::Subscriber;
-use super::assembly::Assembly;
+use super::assembly::{Assembly, Spare};
+use super::lanes::Hearing;
 use super::settled::Known;
 use crate::limits::{ASSEMBLIES, FETCHES, REPAIR_AFTER};
 use crate::{Event, Fetch, Have, HaveRange, Message, SourceId};
@@ -27,7 +28,7 @@ impl Subscriber {
         now: Instant,
     ) {
         self.counters.complete += 1;
-        self.settle(Some(source), &facts, key, Some(hash), now);
+        self.settle(Some(source), &facts, key, Some((hash, source)), now);
         self.events.push_back(Event::Complete { key: key.clone(), facts, body, hash, source });
     }
 
@@ -37,11 +38,11 @@ impl Subscriber {
         by: Option<SourceId>,
         facts: &SegmentFacts,
         key: &ObjectKey,
-        hash: Option<ContentHash>,
+        copy: Option<(ContentHash, SourceId)>,
         now: Instant,
     ) {
         if let Some(broadcast) = self.broadcasts.get_mut(&key.broadcast) {
-            broadcast.settled.insert(key, hash, facts.discontinuity);
+            broadcast.settled.insert(key, copy, facts.discontinuity);
         }
         if key.part.is_some() {
             return;
@@ -65,12 +66,21 @@ impl Subscriber {
     pub(super) fn consider(&mut self, key: &ObjectKey, now: Instant) {
         let sources = self.announcing(&key.broadcast);
         let Some(assembly) = self.assemblies.get_mut(key) else { return };
-        if !assembly.copies.is_empty() || sources.is_empty() {
+        let is_awaited = assembly
+            .copies
+            .iter()
+            .any(|copy| Some(copy.source) != assembly.spare.as_ref().map(|spare| spare.source));
+        if is_awaited || (sources.is_empty() && assembly.spare.is_none()) {
             assembly.give_up = None;
             assembly.asked = None;
             self.look(key, None);
             return;
         }
+        let spare = assembly.spare.as_ref().map(|spare| spare.source);
+        let sources: Vec<SourceId> = sources
+            .into_iter()
+            .filter(|id| Some(*id) != spare && self.hearing(*id, key, now) != Hearing::Refused)
+            .collect();
         let patience = self.patience(&key.broadcast);
         let Some(assembly) = self.assemblies.get_mut(key) else { return };
         let give_up = *assembly.give_up.get_or_insert(now + patience);
@@ -102,7 +112,14 @@ impl Subscriber {
     }
 
     pub(super) fn give_up(&mut self, key: &ObjectKey, now: Instant) {
-        let Some(assembly) = self.take(key) else { return };
+        let Some(mut assembly) = self.take(key) else { return };
+        if let Some(Spare { source, facts, body, hash }) = assembly.spare.take() {
+            self.counters.complete += 1;
+            // Another's copy of it may differ, and nobody need be alarmed: so its hash is not remembered.
+            self.settle(Some(source), &facts, key, None, now);
+            self.events.push_back(Event::Complete { key: key.clone(), facts, body, hash, source });
+            return;
+        }
         let facts = assembly.gap.filter(|facts| facts.duration != MediaSpan::ZERO);
         let facts = facts.unwrap_or_else(|| self.gap_on_grid(key));
         self.gap(key, facts, now);

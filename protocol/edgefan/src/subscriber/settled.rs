@@ -2,8 +2,8 @@
 //!
 //! Bounded per rendition, run and kind; what is older than everything remembered counts as settled too.
 
-use crate::HaveRange;
 use crate::limits::{RENDITIONS, SETTLED};
+use crate::{HaveRange, SourceId};
 use media::{
     ContentHash, DiscontinuitySequence, MediaSequence, ObjectKey, ObjectKind, PartIndex, RenditionId, RunId,
 };
@@ -31,15 +31,15 @@ struct Remembered {
 
 #[derive(Debug)]
 struct Fate {
-    /// `None` for a gap.
-    hash: Option<ContentHash>,
+    /// Its hash, and whose copy it is; `None` for a gap, and for what no copy need agree with.
+    copy: Option<(ContentHash, SourceId)>,
     discontinuity: DiscontinuitySequence,
 }
 
 /// What is known of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
-    Complete(ContentHash),
+    Complete(ContentHash, SourceId),
     Gap,
     /// Older than anything remembered.
     TooOld,
@@ -54,8 +54,8 @@ impl Settled {
         let remembered = self.lines.get(&line(key))?;
         let place = (key.sequence, key.part);
         match remembered.objects.get(&place) {
-            Some(Fate { hash: Some(hash), .. }) => Some(Known::Complete(*hash)),
-            Some(Fate { hash: None, .. }) => Some(Known::Gap),
+            Some(Fate { copy: Some((hash, source)), .. }) => Some(Known::Complete(*hash, *source)),
+            Some(Fate { copy: None, .. }) => Some(Known::Gap),
             None => (Some(place) <= remembered.floor).then_some(Known::TooOld),
         }
     }
@@ -63,14 +63,14 @@ impl Settled {
     pub(crate) fn insert(
         &mut self,
         key: &ObjectKey,
-        hash: Option<ContentHash>,
+        copy: Option<(ContentHash, SourceId)>,
         discontinuity: DiscontinuitySequence,
     ) {
         if !self.lines.contains_key(&line(key)) && self.lines.len() >= LINES {
             self.lines.pop_first();
         }
         let remembered = self.lines.entry(line(key)).or_default();
-        remembered.objects.insert((key.sequence, key.part), Fate { hash, discontinuity });
+        remembered.objects.insert((key.sequence, key.part), Fate { copy, discontinuity });
         if remembered.objects.len() > SETTLED {
             remembered.floor = remembered.objects.pop_first().map(|(place, _)| place);
         }
@@ -170,11 +170,12 @@ mod tests {
     fn what_is_forgotten_stays_settled() {
         let mut settled = Settled::default();
         for sequence in 100..100 + SETTLED as u64 + 5 {
-            settled.insert(&key(sequence), Some(ContentHash([1; 32])), DiscontinuitySequence(0));
+            let copy = Some((ContentHash([1; 32]), SourceId(0)));
+            settled.insert(&key(sequence), copy, DiscontinuitySequence(0));
         }
         assert_eq!(settled.find(&key(103)), Some(Known::TooOld));
         assert_eq!(settled.find(&key(50)), Some(Known::TooOld));
-        assert_eq!(settled.find(&key(105)), Some(Known::Complete(ContentHash([1; 32]))));
+        assert_eq!(settled.find(&key(105)), Some(Known::Complete(ContentHash([1; 32]), SourceId(0))));
         assert_eq!(settled.find(&key(100 + SETTLED as u64 + 5)), None);
         assert_eq!(settled.ranges()[0].sequences().count(), SETTLED);
     }

@@ -4,7 +4,7 @@
 
 use crate::beat::{Heartbeat, Pulse, Tick};
 use crate::limits::{CONTROL_BYTES, LINK_ASSEMBLY};
-use crate::{FrameReader, Hello, Message, NodeId, ObjectId, Reached};
+use crate::{FrameReader, Hello, LaneStanding, Message, NodeId, ObjectId, Reached};
 use bytes::Bytes;
 use media::{BroadcastId, MediaSequence, ObjectKey, RenditionId, RunId, StreamFacts};
 use std::collections::{HashMap, VecDeque};
@@ -31,6 +31,28 @@ pub(crate) struct View {
     pub(crate) ended: Option<RunId>,
     /// The greatest number it has said anything of, per rendition.
     pub(crate) newest: HashMap<RenditionId, MediaSequence>,
+    /// Under which term its segments are made, from which on; oldest first.
+    pub(crate) lanes: Vec<crate::Lane>,
+    /// Its segments were other ones than its elder's: it is not listened to.
+    pub(crate) is_quarantined: bool,
+}
+
+impl View {
+    pub(crate) fn new(facts: StreamFacts) -> Self {
+        let newest = HashMap::new();
+        Self { facts, reached: None, ended: None, newest, lanes: Vec::new(), is_quarantined: false }
+    }
+
+    /// Under which term it makes this segment, and as what; nothing said: under none, as good as any.
+    pub(crate) fn lane_at(&self, sequence: MediaSequence) -> (u64, LaneStanding) {
+        let lane = self.lanes.iter().rev().find(|lane| lane.from <= sequence);
+        lane.map_or((0, LaneStanding::Leads), |lane| (lane.term, lane.standing))
+    }
+
+    /// Since which segment it makes what it makes, and as what.
+    pub(crate) fn newest_lane(&self) -> (LaneStanding, MediaSequence) {
+        self.lanes.last().map_or((LaneStanding::Leads, MediaSequence(0)), |lane| (lane.standing, lane.from))
+    }
 }
 
 /// One connection of the link.

@@ -2,7 +2,8 @@
 //!
 //! Does not live here: what is decided when a copy does not come to its end (`objects`).
 
-use super::assembly::Copy;
+use super::assembly::{Copy, Spare};
+use super::lanes::Hearing;
 use super::settled::Known;
 use super::source::Source;
 use super::{Done, Subscriber};
@@ -22,6 +23,11 @@ impl Subscriber {
             return Err(WireError::TooMuch { what: "OPEN", field: "open objects", count, limit });
         }
         source.saw(&open.key);
+        if self.hearing(id, &open.key, now) == Hearing::Refused {
+            self.counters.refused += 1;
+            return Ok(());
+        }
+        let Some(source) = self.sources.get_mut(&id) else { return Ok(()) };
         source.objects.insert(open.object, open.key.clone());
         if self.known(&open.key).is_some() {
             return Ok(());
@@ -76,7 +82,7 @@ impl Subscriber {
         let Some(source) = self.sources.get_mut(&id) else { return };
         let Some(key) = source.objects.remove(&close.object) else { return };
         if let Some(known) = self.known(&key) {
-            self.compare(id, &key, known, close.hash);
+            self.compare(id, &key, known, close.hash, now);
             return;
         }
         let Some(mut assembly) = self.take(&key) else { return };
@@ -84,7 +90,14 @@ impl Subscriber {
         match copy {
             Some(copy) if !close.is_withheld => match copy.finish(close) {
                 Ok((body, hash)) => {
-                    self.complete(id, &key, close.facts(&key), body, hash, now);
+                    let facts = close.facts(&key);
+                    if self.hearing(id, &key, now) == Hearing::Full {
+                        self.complete(id, &key, facts, body, hash, now);
+                    } else {
+                        assembly.spare = Some(Spare { source: id, facts, body, hash });
+                        self.put(&key, assembly);
+                        self.consider(&key, now);
+                    }
                     return;
                 }
                 Err(_) => {
@@ -102,12 +115,22 @@ impl Subscriber {
         self.consider(&key, now);
     }
 
-    pub(super) fn compare(&mut self, source: SourceId, key: &ObjectKey, known: Known, other: ContentHash) {
+    pub(super) fn compare(
+        &mut self,
+        source: SourceId,
+        key: &ObjectKey,
+        known: Known,
+        other: ContentHash,
+        now: Instant,
+    ) {
         match known {
-            Known::Complete(kept) if kept == other => self.counters.agreed += 1,
-            Known::Complete(kept) => {
+            Known::Complete(kept, _) if kept == other => self.counters.agreed += 1,
+            // Who only fills holes need not agree, nor who was replaced since.
+            Known::Complete(..) if self.hearing(source, key, now) != Hearing::Full => {}
+            Known::Complete(kept, by) => {
                 self.counters.differed += 1;
                 self.events.push_back(Event::Differs { key: key.clone(), kept, other, source });
+                self.quarantine(by, source, key, now);
             }
             Known::Gap | Known::TooOld => {}
         }
@@ -130,7 +153,7 @@ impl Subscriber {
             return;
         }
         for (key, facts) in skip.each() {
-            if self.known(&key).is_some() {
+            if self.known(&key).is_some() || self.hearing(id, &key, now) == Hearing::Refused {
                 continue;
             }
             let Some(mut assembly) = self.take_or_new(&key) else { return };

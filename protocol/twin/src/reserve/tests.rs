@@ -29,17 +29,21 @@ fn feed(mark: u8, shift_ms: i64, from_ms: i64, until_ms: i64) -> Vec<Input> {
         units.push((n * 10_240 / 441, Track::Audio, true, 23));
     }
     units.sort_by_key(|(ms, ..)| *ms);
-    let units = units.into_iter().filter(|(ms, ..)| *ms >= from_ms).map(|(ms, track, is_sync, duration_ms)| {
-        Input::Unit(SourceUnit {
-            track,
-            decode_ms: ms + shift_ms,
-            composition_ms: 0,
-            duration_ms,
-            is_sync,
-            payload: format!("{mark} {track:?} {ms}").into_bytes().into(),
-        })
-    });
-    [Input::VideoConfig(video_config()), Input::AudioConfig(audio_config())].into_iter().chain(units).collect()
+    let units =
+        units.into_iter().filter(|(ms, ..)| *ms >= from_ms).map(|(ms, track, is_sync, duration_ms)| {
+            Input::Unit(SourceUnit {
+                track,
+                decode_ms: ms + shift_ms,
+                composition_ms: 0,
+                duration_ms,
+                is_sync,
+                payload: format!("{mark} {track:?} {ms}").into_bytes().into(),
+            })
+        });
+    [Input::VideoConfig(video_config()), Input::AudioConfig(audio_config())]
+        .into_iter()
+        .chain(units)
+        .collect()
 }
 
 struct Story {
@@ -198,7 +202,10 @@ fn another_encoder_is_a_standby_and_a_discontinuity() {
     let first = placed.iter().position(|placed| matches!(placed, Placed::Unit(_)));
     assert!(discontinuity.unwrap() < first.unwrap());
     let Placed::Unit(unit) = &placed[first.unwrap()] else { unreachable!() };
-    assert!(unit.is_sync && unit.decode_time >= standing.end, "it begins with a sync unit, after all that was placed");
+    assert!(
+        unit.is_sync && unit.decode_time >= standing.end,
+        "it begins with a sync unit, after all that was placed"
+    );
     assert_eq!(targets().grid.ceil(unit.decode_time), unit.decode_time, "on the grid");
 }
 

@@ -4,6 +4,7 @@
 //! (`publisher`).
 
 use bytes::Bytes;
+use edgefan::Lane;
 use media::{BroadcastId, DiscontinuitySequence, MediaTime, ObjectKey, RunId, SegmentFacts, StreamFacts};
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -30,6 +31,7 @@ pub(super) enum Fed {
     Close(ObjectKey, SegmentFacts),
     Skip(ObjectKey, SegmentFacts),
     End(BroadcastId, RunId),
+    Lane(Lane),
 }
 
 /// Puts objects into the publisher; clone it and send it anywhere. Objects of one key come from one thread.
@@ -84,6 +86,11 @@ impl Feed {
     /// An object will not come, whether it was opened or not: a gap.
     pub fn skip(&self, key: ObjectKey, facts: SegmentFacts) {
         self.queue.put(Fed::Skip(key, facts));
+    }
+
+    /// From which segment on the broadcast is made under which term; say it before the first of them.
+    pub fn lane(&self, lane: Lane) {
+        self.queue.put(Fed::Lane(lane));
     }
 
     /// A run is over. Its objects stay for the window.

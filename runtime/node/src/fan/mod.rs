@@ -7,6 +7,7 @@
 //! | who | starts | and gets |
 //! | --- | --- | --- |
 //! | ingest | [`publisher::start`] | a [`publisher::Feed`] to put objects in |
+//! | ingest | [`twin::start`] | what its twin says |
 //! | edge | [`subscriber::start`] | [`edgefan::Event`]s on the subscriber's thread |
 //! | edge | [`control::client::start`] | [`control::client::Told`] from every balancer |
 //! | lb | [`control::peers::start`] | a [`control::peers::Peers`] to tell other balancers by |
@@ -22,3 +23,4 @@ pub mod publisher;
 mod pump;
 pub mod subscriber;
 mod thread;
+pub mod twin;

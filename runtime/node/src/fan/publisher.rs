@@ -6,7 +6,9 @@ use super::feed::{Fed, Queue};
 use super::listen;
 use super::pump::{Gate, LOOK_EVERY, pump};
 use super::thread::FanThread;
+use super::twin::TwinLink;
 use crate::Stop;
+use crate::certs::TWIN_ALPN;
 use edgefan::{
     ConnectionId, Heartbeat, NodeId, Publisher, PublisherCounters, PublisherEvent, PublisherSettings,
 };
@@ -47,6 +49,15 @@ pub struct Publishing {
 
 /// Listens, and serves every edge that shows a certificate of the cluster, on a thread of its own.
 pub fn start(settings: Settings, tls: Arc<ServerConfig>) -> io::Result<(Feed, Publishing)> {
+    start_beside(settings, tls, None)
+}
+
+/// The same; a connection that speaks `twin/1` is given to `twin`.
+pub fn start_beside(
+    settings: Settings,
+    tls: Arc<ServerConfig>,
+    twin: Option<TwinLink>,
+) -> io::Result<(Feed, Publishing)> {
     let listener = listen::bind(settings.listen)?;
     let address = listener.local_addr()?;
     let (feed, queue) = Feed::new();
@@ -56,7 +67,18 @@ pub fn start(settings: Settings, tls: Arc<ServerConfig>) -> io::Result<(Feed, Pu
         let room = Rc::new(Room::new(settings));
         let serve = {
             let room = room.clone();
-            move |stream, peer| room.clone().serve(stream, peer)
+            move |stream: TlsStream<TcpStream>, peer| {
+                let (room, twin) = (room.clone(), twin.clone());
+                async move {
+                    if stream.get_ref().1.alpn_protocol() != Some(TWIN_ALPN) {
+                        return room.serve(stream, peer).await;
+                    }
+                    match twin {
+                        Some(twin) => twin.accepted(stream).await,
+                        None => tracing::warn!(%peer, "somebody takes us for its twin"),
+                    }
+                }
+            }
         };
         tokio::select! {
             () = stop.wait() => {}
@@ -137,6 +159,7 @@ impl Room {
                     Fed::Bytes(key, bytes) => publisher.bytes(&key, bytes),
                     Fed::Close(key, facts) => publisher.close(&key, &facts),
                     Fed::Skip(key, facts) => publisher.skip(&key, facts),
+                    Fed::Lane(lane) => publisher.lane(lane),
                     Fed::End(broadcast, run) => publisher.end(&broadcast, run, Instant::now()),
                 }
             }

@@ -3,8 +3,8 @@
 //! Lives here: what every connection between nodes has in common. Does not live here: which room the bytes are
 //! for, and who dials whom.
 
-use std::cell::RefCell;
 use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -27,7 +27,7 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(super) struct Gate {
     something: Notify,
     over: Notify,
-    why: RefCell<Option<String>>,
+    why: Mutex<Option<String>>,
 }
 
 impl Gate {
@@ -38,7 +38,7 @@ impl Gate {
 
     /// The room is done with the connection.
     pub(super) fn close(&self, why: &str) {
-        self.why.borrow_mut().get_or_insert_with(|| why.to_owned());
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| why.to_owned());
         self.over.notify_one();
     }
 }
@@ -63,7 +63,7 @@ pub(super) async fn pump(
         read = read(reader, received) => read,
         written = write(writer, gate, transmit) => written,
     };
-    let why = gate.why.borrow_mut().take();
+    let why = gate.why.lock().unwrap_or_else(PoisonError::into_inner).take();
     why.unwrap_or_else(|| ended.map_or_else(|error| error.to_string(), |()| "closed".to_owned()))
 }
 

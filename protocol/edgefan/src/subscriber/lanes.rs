@@ -1,0 +1,136 @@
+//! Whose segments are listened to: terms, copies that only fill holes, and who is in quarantine.
+//!
+//! Does not live here: what becomes of a copy that is taken (`transfer`, `objects`).
+
+use super::Subscriber;
+use crate::limits::{LANES, REFUSED_FOR};
+use crate::{Event, Lane, LaneStanding, SourceId};
+use media::{BroadcastId, ObjectKey};
+use std::time::Instant;
+
+/// How one source's copy of one object is listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Hearing {
+    /// As if it had not been sent: of an older term, or from one in quarantine.
+    Refused,
+    /// Kept, and taken when nobody better has it.
+    FillsHoles,
+    /// As good as any.
+    Full,
+}
+
+/// The newest term of a broadcast, and when the last source that had it went.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NewestTerm {
+    term: u64,
+    from: media::MediaSequence,
+    gone_at: Option<Instant>,
+}
+
+impl Subscriber {
+    /// A source says under which term its segments are made.
+    pub(super) fn lane_is(&mut self, id: SourceId, lane: Lane, now: Instant) {
+        let broadcast = lane.broadcast.clone();
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        let Some(view) = source.broadcasts.get_mut(&broadcast) else { return };
+        if view.lanes.last().is_none_or(|last| last.term != lane.term) {
+            view.is_quarantined = false;
+        }
+        view.lanes.retain(|earlier| earlier.from < lane.from);
+        view.lanes.push(lane.clone());
+        if view.lanes.len() > LANES {
+            view.lanes.remove(0);
+        }
+        if let Some(known) = self.broadcasts.get_mut(&broadcast) {
+            if lane.term > known.newest_term.term {
+                known.newest_term = NewestTerm { term: lane.term, from: lane.from, gone_at: None };
+            } else if lane.term == known.newest_term.term {
+                known.newest_term.from = known.newest_term.from.min(lane.from);
+                known.newest_term.gone_at = None;
+            }
+        }
+        self.drop_refused(&broadcast, now);
+        self.tell(&broadcast);
+    }
+
+    /// A source is gone: its term still counts for a while.
+    pub(super) fn note_gone(&mut self, broadcast: &BroadcastId, now: Instant) {
+        let Some(known) = self.broadcasts.get_mut(broadcast) else { return };
+        let term = known.newest_term.term;
+        let views = self.sources.values().filter_map(|source| source.broadcasts.get(broadcast));
+        let is_there = views.into_iter().any(|view| view.lanes.last().is_some_and(|lane| lane.term == term));
+        if !is_there {
+            known.newest_term.gone_at.get_or_insert(now);
+        }
+    }
+
+    pub(super) fn hearing(&self, id: SourceId, key: &ObjectKey, now: Instant) -> Hearing {
+        let view = |id: &SourceId| self.sources.get(id)?.broadcasts.get(&key.broadcast);
+        let Some(ours) = view(&id) else { return Hearing::Refused };
+        if ours.is_quarantined {
+            return Hearing::Refused;
+        }
+        let (term, standing) = ours.lane_at(key.sequence);
+        if let Some(known) = self.broadcasts.get(&key.broadcast) {
+            let newest = known.newest_term;
+            let counts = newest.gone_at.is_none_or(|at| now.saturating_duration_since(at) < REFUSED_FOR);
+            if counts && key.sequence >= newest.from && term < newest.term {
+                return Hearing::Refused;
+            }
+        }
+        let others = self.sources.keys().filter(|other| **other != id).filter_map(view);
+        let best = others.filter(|view| !view.is_quarantined).map(|view| view.lane_at(key.sequence));
+        let is_second = standing == LaneStanding::Second
+            && best.into_iter().any(|(other, standing)| other == term && standing != LaneStanding::Second);
+        if is_second { Hearing::FillsHoles } else { Hearing::Full }
+    }
+
+    /// Two sources made different bytes of one object under one term: the younger is not listened to any more.
+    pub(super) fn quarantine(&mut self, one: SourceId, other: SourceId, key: &ObjectKey, now: Instant) {
+        let view = |id: SourceId| self.sources.get(&id)?.broadcasts.get(&key.broadcast);
+        let (Some(of_one), Some(of_other)) = (view(one), view(other)) else { return };
+        // Without a lane nobody knows who is right: it is said, and no more.
+        if of_one.lanes.is_empty() || of_other.lanes.is_empty() {
+            return;
+        }
+        if of_one.lane_at(key.sequence).0 != of_other.lane_at(key.sequence).0 {
+            return;
+        }
+        let age = |view: &super::source::View| view.newest_lane();
+        let younger = if (age(of_one), one) > (age(of_other), other) { one } else { other };
+        let source = self.sources.get_mut(&younger);
+        let Some(view) = source.and_then(|source| source.broadcasts.get_mut(&key.broadcast)) else { return };
+        if std::mem::replace(&mut view.is_quarantined, true) {
+            return;
+        }
+        self.counters.quarantined += 1;
+        self.events.push_back(Event::Quarantined { key: key.clone(), source: younger });
+        self.drop_refused(&key.broadcast, now);
+        self.reach(&key.broadcast, now);
+    }
+
+    /// Copies that are not listened to any more are let go, and what they were is asked for elsewhere.
+    fn drop_refused(&mut self, broadcast: &BroadcastId, now: Instant) {
+        let keys = self.assemblies.keys().filter(|key| key.broadcast == *broadcast);
+        let keys: Vec<ObjectKey> = keys.cloned().collect();
+        for key in keys {
+            let Some(mut assembly) = self.take(&key) else { continue };
+            let refused = assembly.copies.iter().map(|copy| copy.source);
+            let refused = refused.chain(assembly.spare.iter().map(|spare| spare.source));
+            let refused: Vec<SourceId> =
+                refused.filter(|id| self.hearing(*id, &key, now) == Hearing::Refused).collect();
+            for id in &refused {
+                assembly.take_copy(*id);
+                assembly.spare = assembly.spare.take().filter(|spare| spare.source != *id);
+                if let Some(source) = self.sources.get_mut(id) {
+                    source.objects.retain(|_, of| *of != key);
+                }
+            }
+            let is_touched = !refused.is_empty();
+            self.put(&key, assembly);
+            if is_touched {
+                self.consider(&key, now);
+            }
+        }
+    }
+}

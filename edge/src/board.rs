@@ -38,6 +38,8 @@ pub(crate) struct BroadcastNotice {
     pub(crate) has_ended: bool,
     pub(crate) age_ms: u64,
     pub(crate) bytes_held: u64,
+    /// The ingest that is not listened to for it, because its segments were other ones.
+    pub(crate) quarantined: Option<String>,
 }
 
 impl Board {
@@ -70,6 +72,11 @@ impl Notice {
                 has_ended: lane.has_ended(),
                 age_ms: u64::try_from(lane.age(now).as_millis()).unwrap_or(u64::MAX),
                 bytes_held: lane.bytes_held(),
+                quarantined: lane
+                    .quarantined
+                    .as_ref()
+                    .filter(|(run, _)| *run == lane.facts.run)
+                    .map(|(_, node)| node.clone()),
             });
         }
         let live =
@@ -102,6 +109,7 @@ impl Notice {
                 json!({
                     "id": it.id, "run": it.run, "renditions": it.renditions, "fed": it.is_fed, "listed": it.is_listed,
                     "ended": it.has_ended, "newest_segment_age_ms": it.age_ms, "bytes_held": it.bytes_held,
+                    "quarantined": it.quarantined,
                 })
             })
             .collect();

@@ -20,6 +20,8 @@ pub(crate) struct Lane<B> {
     pub(crate) list_at: Option<Instant>,
     /// What the cores were told.
     pub(crate) is_fed: bool,
+    /// In which run which ingest was found to make other bytes than its elder, and is not listened to.
+    pub(crate) quarantined: Option<(media::RunId, String)>,
     newest: Option<MediaTime>,
     newer_at: Instant,
     ended_at: Option<Instant>,
@@ -38,7 +40,16 @@ pub(crate) enum Rest {
 impl<B: Clone> Lane<B> {
     pub(crate) fn new(facts: StreamFacts, now: Instant) -> Self {
         let window = Some(Window::new(facts.clone()));
-        Self { facts, window, list_at: None, is_fed: true, newest: None, newer_at: now, ended_at: None }
+        Self {
+            facts,
+            window,
+            list_at: None,
+            is_fed: true,
+            quarantined: None,
+            newest: None,
+            newer_at: now,
+            ended_at: None,
+        }
     }
 
     /// Begins again with an empty window.

@@ -55,6 +55,8 @@ pub(crate) struct LineCounts {
     pub(crate) broadcasts_refused: u64,
     /// Second copies with another hash.
     pub(crate) differed: u64,
+    /// Ingests that are not listened to any more for a broadcast, each time it happened.
+    pub(crate) quarantined: u64,
 }
 
 /// Puts a head and a body where they can be sent from.
@@ -132,6 +134,14 @@ impl<B: Clone> Line<B> {
             Event::Differs { key, kept, other, source } => {
                 self.counts.differed += 1;
                 tracing::error!(object = %key, ?kept, ?other, source = source.0, "two ingests made different bytes");
+            }
+            Event::Quarantined { key, source } => {
+                self.counts.quarantined += 1;
+                let node = self.links.get(&source).cloned().unwrap_or_else(|| source.0.to_string());
+                tracing::error!(object = %key, node, "the younger of two ingests that differ is not listened to");
+                if let Some(lane) = self.lanes.get_mut(&key.broadcast) {
+                    lane.quarantined = Some((key.run, node));
+                }
             }
             Event::LinkUp { source, node } => {
                 tracing::info!(source = source.0, %node, "ingest is there");

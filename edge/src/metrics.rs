@@ -112,6 +112,9 @@ impl Page<'_> {
             ("window_refused", "segments and facts a window did not take", line.refused),
             ("broadcasts_refused", "broadcasts not taken: too many or no memory", line.broadcasts_refused),
             ("differing", "second copies with another hash", line.differed),
+            ("quarantines", "ingests not listened to any more, for a broadcast", line.quarantined),
+            ("link_refused", "segments of an older term or from a quarantine", links.refused),
+            ("link_agreed", "second copies whose hash agreed", links.agreed),
             (
                 "link_bytes_received",
                 "bytes of media from ingests, second copies included",

@@ -641,3 +641,5 @@ impl Line {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod twin_tests;

@@ -45,6 +45,7 @@ Examples:
 Examples:
   mascaret ingest key                       a new publish key, and its hash for the settings
   mascaret ingest --settings ingest.toml
+  mascaret ingest failover                  the twin leads from the next cut on
   mascaret ingest --set open=true           whoever connects may publish: for a laptop only",
         args_conflicts_with_subcommands = true
     )]
@@ -147,6 +148,31 @@ pub(crate) struct Ingest {
 pub(crate) enum IngestCommand {
     /// Make a publish key; prints the key once, and the hash to put into the settings.
     Key(IngestKey),
+    /// Let the twin lead, from the next cut on: before an ingest is stopped, or looked at.
+    #[command(after_help = "\
+Examples:
+  mascaret ingest failover --dry-run                     what would happen at this machine's ingest
+  mascaret ingest failover                               every broadcast it leads goes to its twin
+  mascaret ingest failover 127.0.0.11:9090 --broadcast tide
+
+Done twice is done once. Exit status 1, and why, where the twin does not follow.")]
+    Failover(Failover),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Failover {
+    /// The operator listener of the ingest that leads.
+    #[arg(value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    pub(crate) ingest: SocketAddr,
+    /// One broadcast [default: all].
+    #[arg(long, value_name = "BROADCAST")]
+    pub(crate) broadcast: Option<String>,
+    /// Say what would happen, and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]

@@ -9,6 +9,7 @@ mod certs;
 mod check;
 mod cli;
 mod demo;
+mod failover;
 mod fetch;
 mod keys;
 mod lint;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         cli::Command::Edge(role) => roles::edge(&role),
         cli::Command::Ingest(ingest) => match ingest.command {
             Some(cli::IngestCommand::Key(key)) => keys::publish_key(&key),
+            Some(cli::IngestCommand::Failover(args)) => failover::run(&args),
             None => roles::ingest(&ingest.role),
         },
         cli::Command::Lb(role) => roles::lb(&role),

@@ -223,7 +223,7 @@ impl Reserve {
                 let is_other =
                     !self.has_ever_matched && now.saturating_duration_since(since) >= STANDBY_AFTER;
                 let publisher = Resumed::Absent { heard, is_other };
-                Succession { publisher, inputs: self.from_newest_sync(), splice: None }
+                Succession { publisher, inputs: self.take_newest_sync_on(), splice: None }
             }
             (None, None) => {
                 let publisher = Resumed::Absent { heard, is_other: false };
@@ -256,7 +256,7 @@ impl Reserve {
         Succession { publisher: Resumed::Aligned { source_ms, place }, inputs, splice: Some(splice) }
     }
 
-    fn from_newest_sync(&mut self) -> Vec<Input> {
+    fn take_newest_sync_on(&mut self) -> Vec<Input> {
         let is_sync =
             |input: &Input| matches!(input, Input::Unit(unit) if unit.track == Track::Video && unit.is_sync);
         let newest = self.held.iter().rposition(is_sync).unwrap_or(self.held.len());

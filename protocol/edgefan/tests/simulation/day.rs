@@ -538,6 +538,8 @@ impl Day {
             Event::Ended { broadcast, .. } => {
                 assert!(edge.ended.insert(broadcast), "a run ended twice");
             }
+            // Nobody here says a lane.
+            Event::Quarantined { key, .. } => panic!("{key}: somebody is in quarantine"),
             Event::Differs { key, .. } => {
                 assert!(weather.differ > 0, "{key} differs, but nobody made it differ")
             }

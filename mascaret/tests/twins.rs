@@ -1,0 +1,401 @@
+//! Two ingests, one picture, as real processes: ffmpeg publishes, ingests are killed, and at two edges every segment is
+//! there, once, the same.
+//!
+//! `MASCARET_TWIN_MINUTES` makes the kills last that long (30 for a release, with 20 kills); a few seconds by default.
+//! `MASCARET_TWIN_SEED` repeats one. `MASCARET_TWIN_LONG=1` adds the reconnect after 20 s and ten minutes of an encoder
+//! killed every 10 s.
+
+#![allow(clippy::unwrap_used, reason = "a story that cannot go on ends")]
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const MASCARET: &str = env!("CARGO_BIN_EXE_mascaret");
+
+/// A child that does not outlive its test.
+struct Running(Child);
+
+impl Running {
+    /// SIGKILL.
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.0.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Two ingests and two edges, on addresses of their own.
+struct Cluster {
+    directory: tempfile::TempDir,
+    net: u8,
+    ingests: [Option<Running>; 2],
+    edges: Vec<Running>,
+}
+
+impl Cluster {
+    fn start(net: u8) -> Option<Self> {
+        if let Err(error) = node::program::transcode(None) {
+            eprintln!("skipped: {error}");
+            return None;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        node::certs::init(&directory.path().join("certs"), &["localhost".into()]).unwrap();
+        let mut cluster = Self { directory, net, ingests: [None, None], edges: Vec::new() };
+        (0..2).for_each(|nth| cluster.start_ingest(nth));
+        for nth in 0..2_u8 {
+            let ip = format!("127.{net}.1.{}", 21 + nth);
+            let ingests: Vec<String> = (0..2).map(|nth| cluster.at(nth, 7001)).collect();
+            let text =
+                format!("id = \"edge{nth}\"\nhttp = \"{ip}:8080\"\ncores = 1\ningests = {ingests:?}\n");
+            let edge = cluster.node("edge", &format!("edge{nth}"), &text, &format!("{ip}:9090"));
+            cluster.edges.push(edge);
+        }
+        Some(cluster)
+    }
+
+    fn at(&self, ingest: usize, port: u16) -> String {
+        format!("127.{}.1.{}:{port}", self.net, 11 + ingest)
+    }
+
+    fn edge(&self, nth: usize) -> String {
+        format!("127.{}.1.{}:8080", self.net, 21 + nth)
+    }
+
+    fn url(&self, ingest: usize) -> String {
+        format!("rtmp://{}/live/tide", self.at(ingest, 1935))
+    }
+
+    fn start_ingest(&mut self, nth: usize) {
+        let (rtmp, links, twin) = (self.at(nth, 1935), self.at(nth, 7001), self.at(1 - nth, 7001));
+        let state = self.directory.path().join(format!("state{nth}"));
+        let mut text =
+            format!("id = \"ingest{nth}\"\nrtmp = \"{rtmp}\"\nedgefan = \"{links}\"\ntwin = \"{twin}\"\n");
+        let _ = writeln!(text, "open = true\nsegment = \"1 s\"\nstate = {state:?}");
+        let _ = writeln!(text, "\n[ladder]\nrungs = [\"180p 300k ultrafast\"]");
+        let operator = self.at(nth, 9090);
+        self.ingests[nth] = Some(self.node("ingest", &format!("ingest{nth}"), &text, &operator));
+    }
+
+    fn node(&self, role: &str, name: &str, text: &str, operator: &str) -> Running {
+        let file = self.directory.path().join(format!("{name}.toml"));
+        let certs = self.directory.path().join("certs");
+        let common =
+            format!("\n[operator]\nlisten = {operator:?}\n\n[certificates]\ndirectory = {certs:?}\n");
+        std::fs::write(&file, format!("{text}{common}")).unwrap();
+        let log = std::fs::File::options().create(true).append(true).open(self.log(name)).unwrap();
+        let child = Command::new(MASCARET)
+            .args([role, "--settings"])
+            .arg(&file)
+            .env("MASCARET_TRANSCODE", node::program::transcode(None).unwrap())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        Running(child.unwrap())
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.directory.path().join(format!("{name}.log"))
+    }
+
+    /// What an ingest says of the broadcast.
+    fn broadcast(&self, ingest: usize) -> Option<Value> {
+        let status = status(&self.at(ingest, 9090))?;
+        Some(status["broadcasts"]["tide"].clone()).filter(|shown| !shown.is_null())
+    }
+
+    /// Which ingest leads, once one does and the other follows; with both fed, once the feeds are known to be one.
+    fn leader(&self, both_fed: bool) -> usize {
+        self.wait("one leads and the other follows", || {
+            let parts: Vec<Value> = (0..2).filter_map(|nth| self.broadcast(nth)).collect();
+            let leads = parts.iter().position(|shown| shown["part"] == "leads")?;
+            let other = parts.get(1 - leads)?;
+            let is_paired = other["part"] == "follows" && parts[leads]["is_followed"] == true;
+            let is_aligned = parts[leads]["twin_feed"] == "aligned" && other["reserve"] == "aligned";
+            (is_paired && (is_aligned || !both_fed)).then_some(leads)
+        })
+    }
+
+    /// Waits, up to a bound, until it is there; else the logs are shown.
+    fn wait<T>(&self, what: &str, mut wanted: impl FnMut() -> Option<T>) -> T {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(found) = wanted() {
+                return found;
+            }
+            if Instant::now() >= until {
+                self.show_logs();
+                panic!("waited 60 s for {what}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn show_logs(&self) {
+        for name in ["ingest0", "ingest1", "edge0", "edge1"] {
+            let text = std::fs::read_to_string(self.log(name)).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            eprintln!("── {name}\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+        }
+    }
+}
+
+/// Body of a GET that was answered with 200.
+fn fetch(address: &str, path: &str) -> Option<Vec<u8>> {
+    asked("GET", address, path).and_then(|(status, body)| (status == 200).then_some(body))
+}
+
+fn asked(method: &str, address: &str, path: &str) -> Option<(u16, Vec<u8>)> {
+    let mut socket = TcpStream::connect(address).ok()?;
+    socket.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    write!(
+        socket,
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    )
+    .ok()?;
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).ok()?;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let status = std::str::from_utf8(answer.get(9..12)?).ok()?.parse().ok()?;
+    Some((status, answer.split_off(end)))
+}
+
+fn status(operator: &str) -> Option<Value> {
+    serde_json::from_slice(&fetch(operator, "/status")?).ok()
+}
+
+/// Everything that was ever listed at the edges, and what was wrong with it.
+#[derive(Debug, Default)]
+struct Seen {
+    /// By rendition and number: what each edge says of it, and the hash of what it sends.
+    segments: BTreeMap<(String, u64), BTreeMap<usize, (String, [u8; 32])>>,
+    /// By rendition and edge: the first and the last number listed.
+    last: BTreeMap<(String, usize), (u64, u64)>,
+    discontinuities: BTreeSet<u64>,
+    faults: Vec<String>,
+}
+
+impl Seen {
+    fn look(&mut self, cluster: &Addresses, rendition: &str, edge: usize) {
+        let address = &cluster.edges[edge];
+        let Some(body) = fetch(address, &format!("/live/tide/{rendition}/index.m3u8")) else { return };
+        let text = String::from_utf8(body).unwrap();
+        let number = |tag: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(tag));
+            line.and_then(|value| value.trim().parse::<u64>().ok())
+        };
+        let Some(first) = number("#EXT-X-MEDIA-SEQUENCE:") else { return };
+        let mut discontinuity = number("#EXT-X-DISCONTINUITY-SEQUENCE:").unwrap_or(0);
+        self.discontinuities.insert(discontinuity);
+        let place = format!("edge {edge} {rendition}");
+        let (mut at, mut facts) = (first, String::new());
+        for line in text.lines() {
+            if line == "#EXT-X-DISCONTINUITY" {
+                discontinuity += 1;
+                self.discontinuities.insert(discontinuity);
+            } else if line.starts_with("#EXT-X-GAP") {
+                self.faults.push(format!("{place}: {at} is a gap"));
+            } else if line.starts_with("#EXTINF") || line.starts_with("#EXT-X-PROGRAM-DATE-TIME") {
+                facts.push_str(line);
+            } else if !line.starts_with('#') && !line.is_empty() {
+                let of = self.segments.entry((rendition.to_owned(), at)).or_default();
+                if !of.contains_key(&edge) {
+                    match fetch(address, &format!("/live/tide/{rendition}/{line}")) {
+                        Some(body) => {
+                            of.insert(edge, (std::mem::take(&mut facts), Sha256::digest(&body).into()));
+                        }
+                        None => self.faults.push(format!("{place}: {line} is listed and not there")),
+                    }
+                }
+                facts.clear();
+                at += 1;
+            }
+        }
+        let known = self.last.entry((rendition.to_owned(), edge)).or_insert((first, at));
+        if at < known.1 || first < known.0 {
+            self.faults.push(format!("{place}: went back from {known:?} to {first}, {at}"));
+        }
+        if first > known.1 {
+            self.faults.push(format!("{place}: {} to {first} were never listed", known.1));
+        }
+        *known = (first, at.max(known.1));
+    }
+
+    /// What does not agree between the edges.
+    fn differences(&self) -> Vec<String> {
+        let differing = self.segments.iter().filter(|(_, of)| {
+            let mut said = of.values();
+            let first = said.next();
+            said.any(|other| Some(other) != first)
+        });
+        differing.map(|((rendition, number), of)| format!("{rendition}/{number} differs: {of:?}")).collect()
+    }
+
+    fn shared(&self) -> usize {
+        self.segments.values().filter(|of| of.len() == 2).count()
+    }
+}
+
+/// What a watching thread needs to know.
+struct Addresses {
+    edges: Vec<String>,
+}
+
+/// Watches both edges until it is told to stop.
+struct Watching {
+    seen: Arc<Mutex<Seen>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Watching {
+    fn start(cluster: &Cluster) -> Self {
+        let (seen, stop) = (Arc::new(Mutex::new(Seen::default())), Arc::new(AtomicBool::new(false)));
+        let addresses = Addresses { edges: (0..2).map(|nth| cluster.edge(nth)).collect() };
+        let (sees, stops) = (seen.clone(), stop.clone());
+        let thread = std::thread::spawn(move || {
+            while !stops.load(Ordering::Relaxed) {
+                for rendition in ["source", "180p"] {
+                    (0..2).for_each(|edge| sees.lock().unwrap().look(&addresses, rendition, edge));
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        });
+        Self { seen, stop, thread: Some(thread) }
+    }
+
+    /// The last number listed anywhere.
+    fn newest(&self) -> u64 {
+        self.seen.lock().unwrap().last.values().map(|(_, last)| *last).max().unwrap_or(0)
+    }
+
+    /// Until so many more segments are listed at every edge, of every rendition.
+    fn more(&self, cluster: &Cluster, segments: u64) {
+        let until = self.newest() + segments;
+        cluster.wait(&format!("{segments} more segments"), || {
+            let seen = self.seen.lock().unwrap();
+            (seen.last.len() == 4 && seen.last.values().all(|(_, last)| *last >= until)).then_some(())
+        });
+    }
+
+    fn end(mut self, cluster: &Cluster) -> Seen {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+        let seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        let faults: Vec<String> = seen.faults.iter().cloned().chain(seen.differences()).collect();
+        let differed: u64 = (0..2).filter_map(|nth| differed(cluster, nth)).sum();
+        if !faults.is_empty() || differed > 0 {
+            cluster.show_logs();
+            panic!("{differed} second copies differed; {}", faults.join("\n"));
+        }
+        seen
+    }
+}
+
+/// Second copies whose hash was another one, at an edge.
+fn differed(cluster: &Cluster, nth: usize) -> Option<u64> {
+    let operator = cluster.edge(nth).replace(":8080", ":9090");
+    let text = String::from_utf8(fetch(&operator, "/metrics")?).ok()?;
+    let line = text.lines().find(|line| line.contains("differing") && !line.starts_with('#'))?;
+    line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|count| count as u64)
+}
+
+const SOURCE: &str = "-hide_banner -nostdin -v error -re -f lavfi -i testsrc2=s=320x180:r=25 \
+                      -f lavfi -i sine=f=440:r=44100";
+const ENCODE: &str = "-map 0:v -map 1:a -c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 25 -keyint_min 25 \
+                      -sc_threshold 0 -c:a aac -ac 2 -flags +global_header";
+
+fn ffmpeg(words: &str, output: &[&str]) -> Running {
+    let child = Command::new("ffmpeg")
+        .args(words.split_whitespace())
+        .args(output)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    Running(child.expect("ffmpeg is installed"))
+}
+
+/// One encoder, both ingests; each connection comes back by itself.
+fn publish_to_both(cluster: &Cluster) -> Running {
+    let both = format!("[f=flv]{}|[f=flv]{}", cluster.url(0), cluster.url(1));
+    let fifo = "attempt_recovery=1:recover_any_error=1:recovery_wait_time=0.5:drop_pkts_on_overflow=1:\
+                restart_with_keyframe=1:queue_size=600";
+    ffmpeg(
+        &format!("{SOURCE} {ENCODE}"),
+        &["-f", "tee", "-use_fifo", "1", "-fifo_options", fifo, both.as_str()],
+    )
+}
+
+fn publish_to(cluster: &Cluster, ingest: usize) -> Running {
+    let url = cluster.url(ingest);
+    ffmpeg(&format!("{SOURCE} {ENCODE}"), &["-f", "flv", url.as_str()])
+}
+
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+#[test]
+fn an_ingest_killed_with_both_fed_is_not_seen_by_anybody() {
+    let Some(mut cluster) = Cluster::start(71) else { return };
+    let seed = number("MASCARET_TWIN_SEED").unwrap_or(20_261);
+    let (kills, pause_ms) = match number("MASCARET_TWIN_MINUTES") {
+        Some(minutes) => (20, minutes * 60_000 / 20),
+        None => (3, 0),
+    };
+    let mut chance = Chance(seed);
+    let _publisher = publish_to_both(&cluster);
+    let watching = Watching::start(&cluster);
+    cluster.leader(true);
+    watching.more(&cluster, 3);
+    for kill in 0..kills {
+        let leader = cluster.leader(true);
+        // The leader first; later whoever chance names.
+        let victim = if kill == 0 || chance.below(2) == 0 { leader } else { 1 - leader };
+        let wait =
+            chance.below(1500) + chance.below(pause_ms.saturating_mul(2).saturating_sub(10_000).max(1));
+        std::thread::sleep(Duration::from_millis(wait));
+        cluster.ingests[victim].take().unwrap().kill();
+        watching.more(&cluster, 3);
+        cluster.start_ingest(victim);
+        println!("kill {kill}: ingest{victim}, which {}", if victim == leader { "led" } else { "followed" });
+    }
+    cluster.leader(true);
+    watching.more(&cluster, 4);
+    let seen = watching.end(&cluster);
+    println!("{kills} kills, seed {seed}: {} segments, the same at both edges", seen.shared());
+    assert_eq!(seen.discontinuities.len(), 1, "{:?}", seen.discontinuities);
+    assert!(seen.shared() >= 20, "{} segments", seen.shared());
+}

@@ -14,6 +14,7 @@ use node::fan::twin::TwinLink;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -53,6 +54,8 @@ pub(crate) struct Broadcasts {
     runtime: tokio::runtime::Handle,
     /// The link to the twin as last heard: whether it is up, and we have the say.
     linked: Arc<Mutex<Option<bool>>>,
+    /// The ingest ends: what the twin says is no concern of ours any more.
+    is_ending: Arc<AtomicBool>,
     limit: usize,
     second: SecondPublisher,
     on_air: Arc<Mutex<BTreeMap<BroadcastId, Entry>>>,
@@ -137,6 +140,7 @@ impl Broadcasts {
             workshop: Arc::new(workshop),
             runtime: tokio::runtime::Handle::current(),
             linked: Arc::default(),
+            is_ending: Arc::default(),
             limit,
             second,
             on_air: Arc::default(),
@@ -145,6 +149,9 @@ impl Broadcasts {
 
     /// What the twin's link has found; on its thread.
     pub(crate) fn twin(&self, event: LinkEvent) {
+        if self.is_ending.load(Ordering::Relaxed) {
+            return;
+        }
         match event {
             LinkEvent::Up { node, is_first } => {
                 tracing::info!(%node, "the twin is there");
@@ -174,10 +181,10 @@ impl Broadcasts {
     }
 
     fn tell(&self, broadcast: &BroadcastId, what: FromTwin) {
-        let Some(twin) = self.lock().get(broadcast).map(|entry| entry.twin.clone()) else { return };
-        if twin.try_send(Input::Twin(what)).is_err()
-            && let Some(link) = self.workshop.twin.get()
-        {
+        // Under the lock: a line that is let go has nothing waiting.
+        let is_full =
+            self.lock().get(broadcast).is_some_and(|entry| entry.twin.try_send(Input::Twin(what)).is_err());
+        if is_full && let Some(link) = self.workshop.twin.get() {
             // From within the link's own call nothing may be said; a task says it.
             let (link, broadcast) = (link.clone(), broadcast.clone());
             tracing::warn!(%broadcast, "the line is slower than the twin: it begins again");
@@ -255,6 +262,7 @@ impl Broadcasts {
 
     /// Ends every run without a grace: the ingest is going.
     pub(crate) async fn end(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
         let inputs: Vec<_> = self.lock().values().map(|entry| entry.inputs.clone()).collect();
         for inputs in inputs {
             let _ = inputs.send((u64::MAX, timeline::Input::Over)).await;
@@ -293,12 +301,12 @@ impl Broadcasts {
     }
 
     /// Shows what a line is at; false once nobody claims it and it may end.
-    fn show(&self, broadcast: &BroadcastId, shown: &Shown, is_idle: bool) -> bool {
+    fn show(&self, broadcast: &BroadcastId, shown: &Shown, is_idle: impl Fn() -> bool) -> bool {
         let mut on_air = self.lock();
         let Some(entry) = on_air.get_mut(broadcast) else { return false };
         let publisher = entry.shown.publisher.take();
         entry.shown = Shown { publisher, ..shown.clone() };
-        if is_idle && entry.publisher.is_none() {
+        if entry.publisher.is_none() && is_idle() {
             on_air.remove(broadcast);
             return false;
         }
@@ -369,8 +377,8 @@ impl Task {
             let now = clock.now();
             if now.instant >= next_look {
                 next_look = now.instant + LOOK_EVERY;
-                let is_idle = !self.line.is_live() && said.is_empty() && from_twin.is_empty();
-                if !self.show(is_idle) {
+                let is_live = self.line.is_live();
+                if !self.show(|| !is_live && said.is_empty() && from_twin.is_empty()) {
                     self.line.let_go(now);
                     self.act_all();
                     return;
@@ -476,7 +484,7 @@ impl Task {
         }
     }
 
-    fn show(&mut self, is_idle: bool) -> bool {
+    fn show(&mut self, is_idle: impl Fn() -> bool) -> bool {
         self.shown.behind_ms = self.line.behind().as_millis();
         self.shown.shed = format!("{:?}", self.line.shed());
         self.shown.held_bytes = self.line.bytes_held();

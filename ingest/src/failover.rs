@@ -107,12 +107,12 @@ async fn hand_over(broadcasts: &Broadcasts, name: String, said: &str) -> Outcome
     for _ in 0..HANDED_OVER_WITHIN.as_millis() / LOOK_EVERY.as_millis() {
         tokio::time::sleep(LOOK_EVERY).await;
         let shown = broadcasts.shown();
-        match shown.get(&name).map(|shown| shown.part.as_str()) {
-            Some("follows") => {
+        match judge(shown.get(&name)) {
+            Verdict::IsSo => {
                 return Outcome { broadcast: name, is_done: true, said: format!("handed over; {said}") };
             }
-            Some(_) => {}
-            None => return refused(name, "it ended meanwhile"),
+            Verdict::HandOver(_) => {}
+            Verdict::Refused(why) => return refused(name, &why),
         }
     }
     refused(name, "it was asked for, and has not happened: no cut has come")

@@ -78,7 +78,7 @@ impl Line {
             FromTwin::Said(Said::Ahead { ms }) => {
                 let is_starved =
                     self.published.is_none_or(|at| now.instant.duration_since(at) >= STARVED_AFTER);
-                if is_starved && self.seat.is_starved(now) {
+                if is_starved && self.seat.hand_over_starved(now) {
                     let text =
                         format!("the publisher is silent, and {ms} ms of it are at the twin: it leads now");
                     self.out.push_back(Act::Note(text));

@@ -549,6 +549,33 @@ fn a_link_that_breaks_while_one_is_fed_gives_edges_filler_only_as_a_second_copy(
 }
 
 #[test]
+fn a_publisher_that_falls_silent_is_not_waited_for_where_the_twin_still_hears_it() {
+    let mut day = Day::new();
+    (0..2).for_each(|who| day.start(who));
+    day.settle();
+    let leader = if day.part(0) == "leads" { 0 } else { 1 };
+    // A cable is pulled: nothing comes, and nobody says that it is over.
+    day.ingests[leader].fed_since_ms = None;
+    (0..150).for_each(|_| day.step());
+    assert_eq!((day.part(leader), day.part(1 - leader)), ("follows", "leads"), "{}", day.log.join("\n"));
+    (0..200).for_each(|_| day.step());
+    day.check(true);
+}
+
+#[test]
+fn the_operator_hands_over_at_the_next_cut() {
+    let mut day = Day::new();
+    (0..2).for_each(|who| day.start(who));
+    day.settle();
+    let leader = if day.part(0) == "leads" { 0 } else { 1 };
+    day.push(leader, Input::HandOver);
+    (0..150).for_each(|_| day.step());
+    assert_eq!((day.part(leader), day.part(1 - leader)), ("follows", "leads"), "{}", day.log.join("\n"));
+    day.settle();
+    day.check(true);
+}
+
+#[test]
 fn an_ingest_that_is_stopped_hands_over_and_ends_nothing() {
     let mut day = Day::new();
     (0..2).for_each(|who| day.start(who));

@@ -196,7 +196,8 @@ impl Plan {
         let (rtmp, rtmps, media) = (self.at(ip, RTMP), self.at(ip, RTMPS), self.at(ip, MEDIA));
         let operator = self.at(ip, OPERATOR);
         let mut settings = format!(
-            "id = \"{name}\"\nrtmp = \"{rtmp}\"\nrtmps = \"{rtmps}\"\nedgefan = \"{media}\"\nstate = {}\n",
+            "id = \"{name}\"\nrtmp = \"{rtmp}\"\nrtmps = \"{rtmps}\"\nedgefan = \"{media}\"\ntwin = \"{}\"\nstate = {}\n",
+            self.at(ingest_ip(1 - index), MEDIA),
             quoted(&self.directory.join(&name).display().to_string())
         );
         for (broadcast, key) in &self.keys {

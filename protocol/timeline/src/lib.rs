@@ -284,14 +284,6 @@ impl Timeline {
         }
     }
 
-    /// A run is under way and its publisher is not there.
-    pub fn is_away(&self) -> bool {
-        match &self.state {
-            State::Running(run) => !matches!(run.presence, Presence::Here { .. }),
-            State::Idle | State::Waiting { .. } => false,
-        }
-    }
-
     /// One thing the publisher did.
     pub fn push(&mut self, input: Input, now: Now) {
         self.tick(now);

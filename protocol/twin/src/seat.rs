@@ -193,8 +193,8 @@ impl Seat {
         }
     }
 
-    /// The own publisher is silent while the follower's goes on.
-    pub fn is_starved(&mut self, now: Now) -> bool {
+    /// The own publisher is silent while the follower's goes on: the follower leads, if its feed is the same.
+    pub fn hand_over_starved(&mut self, now: Now) -> bool {
         let can =
             self.leads() && self.follower.is_some_and(|follower| follower.has_feed && follower.is_aligned);
         if can {

@@ -30,6 +30,11 @@ impl Running {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.0.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
 }
 
 impl Drop for Running {
@@ -417,7 +422,7 @@ fn failover(cluster: &Cluster, ingest: usize, words: &[&str]) -> (bool, String) 
 }
 
 #[test]
-fn the_operator_hands_the_lead_over_and_killed_encoders_change_no_byte() {
+fn the_operator_hands_the_lead_over_and_neither_killed_encoders_nor_a_hung_ingest_change_a_byte() {
     let Some(mut cluster) = Cluster::start(72) else { return };
     let _publisher = publish_to_both(&cluster);
     let watching = Watching::start(&cluster);
@@ -438,6 +443,14 @@ fn the_operator_hands_the_lead_over_and_killed_encoders_change_no_byte() {
         kill_transcode(&cluster, ingest);
         watching.more(&cluster, 2);
     }
+    // The one that leads now hangs, and wakes with an old term.
+    cluster.ingests[1 - leader].as_ref().unwrap().signal("-STOP");
+    watching.more(&cluster, 4);
+    cluster.ingests[1 - leader].as_ref().unwrap().signal("-CONT");
+    assert_eq!(cluster.leader(true), leader, "the one that did not hang");
+    watching.more(&cluster, 2);
+    assert!(failover(&cluster, leader, &[]).0);
+    assert_eq!(cluster.leader(true), 1 - leader);
     cluster.ingests[leader].take().unwrap().kill();
     let (is_done, said) = failover(&cluster, 1 - leader, &["--broadcast", "tide"]);
     assert!(!is_done && said.contains("does not follow"), "{said}");

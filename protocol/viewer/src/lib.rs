@@ -24,15 +24,14 @@ mod playback;
 mod rate;
 mod reading;
 mod upcoming;
-mod url;
 mod viewer;
 
 pub use door::{
     Ask, AskId, AskKind, Event, Failure, Fault, Input, Now, Output, Range, Startup, State, SwitchReason,
     Tally,
 };
+pub use hls::{MOST_URL_BYTES, Url, UrlError};
 pub use options::{Bounds, Hedge, Options, Reload, Retry, RungChoice};
-pub use url::{MOST_URL_BYTES, Url, UrlError};
 pub use viewer::Viewer;
 
 /// The moment tests begin at.

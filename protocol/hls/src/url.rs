@@ -1,4 +1,5 @@
-//! Absolute http and https URLs, and references resolved against them (RFC 3986, 5.2).
+//! Absolute http and https URLs, and references resolved against them (RFC 3986, 5.2): the one place where a
+//! playlist's URI becomes something that can be asked for.
 
 use std::fmt;
 

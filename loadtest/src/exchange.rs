@@ -128,7 +128,7 @@ impl Exchange<'_> {
                     return Ok(Tried::Done);
                 }
                 Ok(Step::Head(status)) => {
-                    let head = Input::Head { ask: self.ask.id, status, location: None };
+                    let head = Input::Head { ask: self.ask.id, status, location: None, retry_after: None };
                     self.core.push(self.key, head);
                 }
                 Ok(Step::More) => self.core.push(self.key, Input::Progress { ask: self.ask.id }),
@@ -166,7 +166,7 @@ impl Exchange<'_> {
     }
 
     fn is_playlist(&self) -> bool {
-        matches!(self.ask.kind, AskKind::Multivariant | AskKind::Media { .. })
+        matches!(self.ask.kind, AskKind::Multivariant | AskKind::Media { .. } | AskKind::Steering)
     }
 
     /// An answer that is not what was asked for: the viewer hears of it, and the rest of it matters to nobody.
@@ -182,7 +182,8 @@ impl Exchange<'_> {
         }
         if self.core.close(self.key, self.ask.id) {
             let location = head.location.as_deref();
-            self.core.push(self.key, Input::Head { ask: self.ask.id, status, location });
+            let retry_after = head.retry_after;
+            self.core.push(self.key, Input::Head { ask: self.ask.id, status, location, retry_after });
         }
     }
 
@@ -202,7 +203,11 @@ impl Exchange<'_> {
             Body::Playlist(body) => {
                 let body = if head.is_gzip { unpacked(&body)? } else { body };
                 if self.core.close(self.key, ask) {
-                    self.core.push(self.key, Input::Playlist { ask, body: &body });
+                    let input = match self.ask.kind {
+                        AskKind::Steering => Input::Steering { ask, body: &body },
+                        _ => Input::Playlist { ask, body: &body },
+                    };
+                    self.core.push(self.key, input);
                 }
             }
             Body::Unread => {
@@ -238,6 +243,7 @@ impl Exchange<'_> {
 
 /// What becomes of a body.
 enum Body {
+    /// A playlist or a steering manifest.
     Playlist(Vec<u8>),
     Unread,
     Hashed(Box<blake3::Hasher>),
@@ -272,7 +278,9 @@ impl Answering {
             exchange.core.shared.plan.hash_every.is_some_and(|every| sequence.is_multiple_of(every))
         };
         let body = match exchange.ask.kind {
-            AskKind::Multivariant | AskKind::Media { .. } => Body::Playlist(Vec::new()),
+            AskKind::Multivariant | AskKind::Media { .. } | AskKind::Steering => {
+                Body::Playlist(Vec::new())
+            }
             AskKind::Segment { sequence, .. } if exchange.ask.range.is_none() && is_hashed(sequence.0) => {
                 Body::Hashed(Box::default())
             }

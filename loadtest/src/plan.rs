@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use viewer::{Options, RungChoice, Url};
+use viewer::{Options, Player, RungChoice, Url};
 
 use crate::arrival::Arrival;
 use crate::client::Trust;
@@ -186,6 +186,16 @@ pub fn rate(text: &str) -> Result<f64, String> {
     };
     let rate = number.trim().parse::<f64>().map_err(|_| allowed())? / seconds;
     if (0.001..=1e6).contains(&rate) { Ok(rate) } else { Err(allowed()) }
+}
+
+/// `page`, `hls.js`, `ffmpeg`.
+pub fn player(text: &str) -> Result<Player, String> {
+    match text {
+        "page" => Ok(Player::Page),
+        "hls.js" => Ok(Player::HlsJs),
+        "ffmpeg" => Ok(Player::Ffmpeg),
+        _ => Err("allowed: page, hls.js, ffmpeg".into()),
+    }
 }
 
 /// `lowest`, `highest`, `abr`, or a place from 0.

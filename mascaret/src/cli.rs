@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use loadtest::plan::{self, From, VIEWERS_MAX};
 use loadtest::report::Condition;
-use loadtest::viewer::{RungChoice, Url};
+use loadtest::viewer::{Player, RungChoice, Url};
 
 /// Highly available live streaming: publish once by RTMP, watch on every edge.
 #[derive(Debug, Parser)]
@@ -300,9 +300,13 @@ pub(crate) struct Loadtest {
     /// What a viewer's line carries in bits a second, such as 20M [default: no limit].
     #[arg(long, value_name = "RATE", value_parser = plan::bits_a_second)]
     pub(crate) downlink: Option<u64>,
-    /// The rung that is watched: lowest, highest, abr (by throughput), or its place in the playlist, from 0.
-    #[arg(long, value_name = "RUNG", default_value = "abr", value_parser = plan::rung)]
-    pub(crate) rung: RungChoice,
+    /// Whom the viewers behave like when something fails: page (ours), hls.js, ffmpeg.
+    #[arg(long, value_name = "PLAYER", default_value = "page", value_parser = plan::player)]
+    pub(crate) player: Player,
+    /// The rung that is watched: lowest, highest, abr (by throughput), or its place in the playlist, from 0
+    /// [default: what the player chooses].
+    #[arg(long, value_name = "RUNG", value_parser = plan::rung)]
+    pub(crate) rung: Option<RungChoice>,
     /// Reload playlists by blocking even where it is not offered [default: where it is offered].
     #[arg(long, conflicts_with = "polling")]
     pub(crate) blocking: bool,
@@ -310,8 +314,11 @@ pub(crate) struct Loadtest {
     #[arg(long)]
     pub(crate) polling: bool,
     /// Ask a second pathway when the first is slow, as our page does.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "player")]
     pub(crate) hedge: bool,
+    /// Take no notice of content steering.
+    #[arg(long)]
+    pub(crate) no_steering: bool,
     /// Hash the bodies of segments, of all or of every Nth, and compare what different origins send.
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1",
         value_parser = clap::value_parser!(u64).range(1..))]

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use ::loadtest::measure::Ledger;
 use ::loadtest::report::{About, Manner, Report, Screen};
-use ::loadtest::viewer::{Options, Reload};
+use ::loadtest::viewer::{Options, Player, Reload};
 use ::loadtest::{Arrival, Plan, Run, RunError, Trust};
 use node::Stop;
 
@@ -61,12 +61,14 @@ pub(crate) fn run(args: &cli::Loadtest) -> ExitCode {
 
 fn plan(args: &cli::Loadtest) -> Plan {
     let host = |named: &String| if named.is_empty() { args.url.host().to_owned() } else { named.clone() };
+    let behaviour = if args.hedge { Options::page() } else { Options::of(args.player) };
     let reload = match (args.blocking, args.polling) {
         (true, _) => Reload::Block,
         (_, true) => Reload::Poll,
-        _ => Reload::AsOffered,
+        _ => behaviour.reload,
     };
-    let behaviour = if args.hedge { Options::page() } else { Options::default() };
+    let rung = args.rung.unwrap_or(behaviour.rung);
+    let steering = behaviour.steering.filter(|_| !args.no_steering);
     let usual = Plan::new(args.url.clone());
     Plan {
         viewers: args.viewers,
@@ -87,7 +89,7 @@ fn plan(args: &cli::Loadtest) -> Plan {
         },
         ours: args.ours.iter().map(host).collect(),
         from: args.from.unwrap_or_default(),
-        options: Options { reload, rung: args.rung, ..behaviour },
+        options: Options { reload, rung, steering, ..behaviour },
         hash_every: args.hash,
         gzip: args.gzip,
         seed: args.seed,
@@ -109,6 +111,14 @@ fn settings(args: &cli::Loadtest, plan: &Plan) -> Vec<(String, String)> {
             },
         ),
         ("threads".into(), plan.threads().to_string()),
+        (
+            "player".into(),
+            match args.player {
+                Player::Page => "page".into(),
+                Player::HlsJs => "hls.js".into(),
+                Player::Ffmpeg => "ffmpeg".into(),
+            },
+        ),
         ("rung".into(), format!("{:?}", plan.options.rung).to_lowercase()),
         (
             "reload".into(),
@@ -125,6 +135,7 @@ fn settings(args: &cli::Loadtest, plan: &Plan) -> Vec<(String, String)> {
     add("downlink", plan.downlink.map(|bits| format!("{} Mbit/s each", bits as f64 / 1e6)));
     add("hash", plan.hash_every.map(|every| format!("1 of {every}")));
     add("hedge", args.hedge.then(|| "yes".into()));
+    add("steering", args.no_steering.then(|| "not followed".into()));
     add("gzip", args.gzip.then(|| "yes".into()));
     add("seed", Some(plan.seed.to_string()));
     settings

@@ -2,13 +2,10 @@
 //! plays from is killed.
 //!
 //! Lives here: the stories and what is demanded. Does not live here: the browser (`webdriver`), the cluster
-//! (`cluster`), the table of processes (`processes`). Without Chromium, or without the helper that links FFmpeg,
+//! and its processes (`stage`). Without Chromium, or without the helper that links FFmpeg,
 //! nothing is tested, and that is said.
 
-#[path = "browser/cluster.rs"]
-mod cluster;
-#[path = "browser/processes.rs"]
-mod processes;
+mod stage;
 #[path = "browser/webdriver.rs"]
 mod webdriver;
 
@@ -17,9 +14,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use cluster::Cluster;
+use stage::cluster::{Cluster, Wanted, has_transcode};
 use webdriver::Browser;
 
+/// Ports of its own, so that a demo that somebody is watching goes on.
+const PORT_OFFSET: u16 = 23_000;
 /// From the page's load to a picture that moves, on a machine that compiles beside it.
 const FIRST_PICTURE_MAX: Duration = Duration::from_secs(20);
 /// Seconds played for each second on the wall, at least.
@@ -33,10 +32,10 @@ fn the_page_plays_and_goes_on_when_its_edge_is_killed() {
     let Some(driver) = webdriver::find() else {
         return println!("skipped: no chromium");
     };
-    let Some(transcode) = cluster::transcode() else {
-        return println!("skipped: no mascaret-transcode beside mascaret (cargo build -p transcode)");
-    };
-    let cluster = Cluster::start(&transcode);
+    if !has_transcode() {
+        return;
+    }
+    let cluster = Cluster::start(Wanted { port_offset: PORT_OFFSET, edges: 4, lasts: 150, words: &[] });
     let browser = Browser::start(&driver);
     cluster.wait_until_fed();
 

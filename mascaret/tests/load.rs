@@ -2,63 +2,25 @@
 //! tester says it asked for is what the edges say they were asked for. Skipped, and said so, where
 //! `mascaret-transcode` was not built.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+mod stage;
+
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use stage::cluster::{Cluster, Wanted, has_transcode};
+
 const MASCARET: &str = env!("CARGO_BIN_EXE_mascaret");
 /// Ports of its own, so that a demo that somebody is watching goes on.
-const OFFSET: &str = "17000";
+const OFFSET: u16 = 17_000;
 const EDGES: [&str; 2] = ["127.0.0.21:26090", "127.0.0.22:26090"];
 const EDGES_HTTP: [&str; 2] = ["127.0.0.21:25080", "127.0.0.22:25080"];
 const TLS: &str = "127.0.0.21:25443";
 const LB: &str = "127.0.0.31:25080";
 
-/// A child that does not outlive its test; asked to end first, so that it ends its own children.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
-        for _ in 0..100 {
-            if matches!(self.0.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Status and body of a GET.
-fn fetch(address: &str, path: &str) -> String {
-    let mut socket = TcpStream::connect(address).expect("somebody listens");
-    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
-    write!(socket, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").expect("asked");
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).expect("text");
-    answer
-}
-
-/// Until every edge lists so many.
-fn wait_for_segments(broadcast: &str, least: usize) {
-    let begin = Instant::now();
-    for edge in EDGES_HTTP {
-        while fetch(edge, &format!("/live/{broadcast}/source/index.m3u8")).matches("#EXTINF").count() < least
-        {
-            assert!(begin.elapsed() < Duration::from_secs(60), "{edge} has no {least} segments after 60 s");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
 /// Requests with a ticket: those of viewers that a balancer sent. The demo's own watcher asks without.
 fn asked_of(operator: &str) -> u64 {
-    let page = fetch(operator, "/metrics");
+    let page = stage::text(operator, "/metrics");
     let is_ticket = |line: &&str| {
         !line.starts_with('#') && (line.contains("tickets_home") || line.contains("tickets_away"))
     };
@@ -74,25 +36,15 @@ fn asked_of(operator: &str) -> u64 {
 
 #[test]
 fn fifty_viewers_watch_and_count_as_the_edges_do() {
-    if let Err(error) = node::program::transcode(None) {
-        return println!("skipped: {error}");
+    if !has_transcode() {
+        return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut demo = Command::new(MASCARET);
-    demo.args(["demo", "--json", "--edges", "2", "--for", "150s", "--port-offset", OFFSET, "--dir"]);
-    demo.arg(folder.path()).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut demo = Running(demo.spawn().expect("mascaret demo"));
-    // The demo ends by itself, so this does too.
-    let events = BufReader::new(demo.0.stdout.take().expect("a pipe")).lines();
-    let mut events = events.map(|line| serde_json::from_str::<Value>(&line.expect("a line")).expect("JSON"));
-    let start = events.find(|event| event["event"] == "start").expect("the start");
-    let broadcast = start["broadcasts"][0].as_str().expect("a broadcast").to_owned();
-    events.find(|event| event["event"] == "fed").expect("every edge is fed");
-    // Somebody reads on, or the demo would wait for it.
-    std::thread::spawn(move || events.for_each(drop));
+    let cluster = Cluster::start(Wanted { port_offset: OFFSET, edges: 2, lasts: 150, words: &[] });
+    let broadcast = cluster.broadcast();
+    cluster.wait_until_fed();
 
     // A viewer begins three target durations behind the end: as many there must be, and one to spare.
-    wait_for_segments(&broadcast, 4);
+    stage::wait_for_segments(EDGES_HTTP, &broadcast, 4);
     let before: u64 = EDGES.iter().map(|edge| asked_of(edge)).sum();
     let url = format!("http://{LB}/live/{broadcast}/index.m3u8");
     let ran = Command::new(MASCARET)
@@ -118,7 +70,7 @@ fn fifty_viewers_watch_and_count_as_the_edges_do() {
 
     // By TLS, with the demo's own CA and without it.
     let url = format!("https://{TLS}/live/{broadcast}/index.m3u8");
-    let ca = folder.path().join("certs/ca.pem");
+    let ca = cluster.folder().join("certs/ca.pem");
     let words = ["loadtest", &url, "--viewers", "10", "--ramp", "1s", "--for", "5s", "--quiet"];
     let fails = ["--fail-if", "errors > 0", "--fail-if", "started < 10"];
     let trusting = Command::new(MASCARET).args(words).args(fails).arg("--ca").arg(ca).status();

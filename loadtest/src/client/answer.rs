@@ -3,6 +3,8 @@
 //! Lives here: the head, how the body is delimited, and which of the bytes to come are body and nothing else,
 //! so that they may be thrown away unread. Does not live here: sockets.
 
+use std::time::Duration;
+
 /// The most bytes of a head.
 pub(crate) const HEAD_BYTES_MAX: usize = 16 << 10;
 /// The most fields of a head.
@@ -23,6 +25,8 @@ pub(crate) struct Head {
     pub(crate) location: Option<String>,
     /// Whether the body came compressed.
     pub(crate) is_gzip: bool,
+    /// How long nobody is to ask again, where that is a number of seconds.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// Why an answer cannot be read.
@@ -253,6 +257,9 @@ fn parse_head(bytes: &[u8]) -> Result<Parsed, Malformed> {
             head.location = text().map(str::to_owned);
         } else if field.name.eq_ignore_ascii_case("content-encoding") {
             head.is_gzip = text().is_some_and(|text| text.eq_ignore_ascii_case("gzip"));
+        } else if field.name.eq_ignore_ascii_case("retry-after") {
+            // A date is allowed too (RFC 9110, 10.2.3), and nobody in this trade sends one.
+            head.retry_after = text().and_then(|text| text.parse().ok()).map(Duration::from_secs);
         }
     }
     if is_chunked && head.length.is_some() {

@@ -37,6 +37,8 @@ words! {
         Blocking = "blocking", "blocking reload";
         /// A media segment.
         Segment = "segment", "segment";
+        /// A steering manifest.
+        Steering = "steering", "steering manifest";
         /// Anything else: initialization sections, keys.
         Other = "other", "other";
     }
@@ -149,6 +151,8 @@ words! {
     Notice {
         /// It went on with another pathway.
         Switched = "switched", "pathway switched";
+        /// It did so because content steering said so.
+        Steered = "steered", "of these by content steering";
         /// It asked a second pathway because the first said nothing.
         Hedged = "hedged", "second pathway asked";
         /// It began again at the entry.

@@ -62,6 +62,8 @@ pub struct Ledger {
     pub live_latency: Spread,
     /// For how long playlists stood still that stood still for too long.
     pub staleness: Spread,
+    /// From when something was due that an edge did not give until a segment from another one was whole.
+    pub got_away: Spread,
     /// How late the load tester itself was.
     pub lag: Spread,
     /// Second by second, as far as it is complete.
@@ -158,6 +160,7 @@ impl Ledger {
         self.stalled_for.add(&new.stalled_for);
         self.live_latency.add(&new.live_latency);
         self.staleness.add(&new.staleness);
+        self.got_away.add(&new.got_away);
         self.lag.add(&new.lag);
         new.segments.iter().for_each(|segment| {
             self.comparison.push(segment);
@@ -231,6 +234,8 @@ impl Open {
         point.bytes += new.bytes.sum();
         point.errors += new.errors.iter().map(|(_, times)| times).sum::<u64>();
         point.faults += new.faults.sum();
+        point.switches += new.notices.0[Notice::Switched as usize];
+        point.got_away += new.got_away.count();
         point.cpu_share = point.cpu_share.max(new.own.cpu_share());
     }
 

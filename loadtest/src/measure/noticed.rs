@@ -2,7 +2,7 @@
 
 use super::{ErrorClass, FaultKind, Kind, Notice, Phase, Tally, ViewerState};
 use std::time::Instant;
-use viewer::{AskKind, Event, Failure, Fault};
+use viewer::{AskKind, Event, Failure, Fault, SwitchReason};
 
 impl Tally {
     /// A viewer in `state` noticed something; `state` is what it is in from here on. All errors of its requests come
@@ -28,7 +28,11 @@ impl Tally {
             }
             Event::Ended => self.go(state, at, ViewerState::Ended),
             Event::GaveUp { .. } => self.go(state, at, ViewerState::GaveUp),
-            Event::Switched { .. } => self.notice(Notice::Switched, 1),
+            Event::Switched { why, .. } => {
+                self.notice(Notice::Switched, 1);
+                self.notice(Notice::Steered, u64::from(*why == SwitchReason::Steered));
+            }
+            Event::GotAway { after } => self.got_away(*after),
             Event::RungChanged { .. } => self.notice(Notice::RungChanged, 1),
             Event::Stale { .. } => self.fault(FaultKind::Stale),
             Event::Advanced { after } => self.staleness(*after),
@@ -57,6 +61,7 @@ impl Kind {
             AskKind::Media { .. } if is_blocking => Self::Blocking,
             AskKind::Media { .. } => Self::Media,
             AskKind::Segment { .. } => Self::Segment,
+            AskKind::Steering => Self::Steering,
             AskKind::Init { .. } => Self::Other,
         }
     }

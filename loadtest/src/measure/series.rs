@@ -71,6 +71,10 @@ pub struct Point {
     pub errors: u64,
     /// Broken promises.
     pub faults: u64,
+    /// Pathway switches.
+    pub switches: u64,
+    /// Viewers that had missed something at one edge and have a segment from another one now.
+    pub got_away: u64,
     /// Half of the viewers that said so were at most so far behind; of several seconds, the last that had any.
     pub live_latency_p50_us: Option<u64>,
     /// 99 % of them; of several seconds, the worst.
@@ -116,6 +120,8 @@ impl Point {
         self.bytes += more.bytes;
         self.errors += more.errors;
         self.faults += more.faults;
+        self.switches += more.switches;
+        self.got_away += more.got_away;
         self.live_latency_p99_us = self.live_latency_p99_us.max(more.live_latency_p99_us);
         self.segment_first_byte_p99_us = self.segment_first_byte_p99_us.max(more.segment_first_byte_p99_us);
         self.lag_p99_us = self.lag_p99_us.max(more.lag_p99_us);

@@ -68,6 +68,7 @@ pub struct Snapshot {
     pub(crate) stalled_for: Spread,
     pub(crate) live_latency: Spread,
     pub(crate) staleness: Spread,
+    pub(crate) got_away: Spread,
     pub(crate) lag: Spread,
     pub(crate) segments: Vec<SegmentSeen>,
 }
@@ -97,6 +98,7 @@ impl Snapshot {
             stalled_for: Spread::default(),
             live_latency: Spread::default(),
             staleness: Spread::default(),
+            got_away: Spread::default(),
             lag: Spread::default(),
             segments: Vec::new(),
         })
@@ -178,6 +180,11 @@ impl Tally {
     /// A playlist that had stood still for longer than it may went on, after so long.
     pub fn staleness(&mut self, stood: Duration) {
         self.new.staleness.record(stood);
+    }
+
+    /// An edge did not give what was due, and so long after that a segment from another one was whole.
+    pub fn got_away(&mut self, after: Duration) {
+        self.new.got_away.record(after);
     }
 
     /// Bytes came, heads and bodies alike; told as they come, so that the rate is right for each second.

@@ -80,6 +80,8 @@ pub enum SpanOf {
     Stall,
     /// How long a playlist stood still.
     Staleness,
+    /// From what an edge did not give to a segment from another.
+    GotAway,
     /// How late the load tester woke up.
     Lag,
 }
@@ -134,6 +136,7 @@ impl SpanOf {
             (Self::Latency, "latency"),
             (Self::Stall, "stall"),
             (Self::Staleness, "staleness"),
+            (Self::GotAway, "got_away"),
             (Self::Lag, "lag"),
         ];
         phases.chain(first).chain(total).chain(others.map(|(span, name)| (span, name.into())))
@@ -147,6 +150,7 @@ impl SpanOf {
             Self::Latency => report.playback.live_latency,
             Self::Stall => report.playback.stalled_for,
             Self::Staleness => report.playback.staleness,
+            Self::GotAway => report.playback.got_away,
             Self::Lag => report.own.lag,
         }
     }

@@ -92,6 +92,8 @@ pub struct Playback {
     pub live_latency: Option<Figures>,
     /// For how long playlists stood still that did so for more than 1.5 target durations.
     pub staleness: Option<Figures>,
+    /// From when something was due that an edge did not give until a segment from another one was whole.
+    pub got_away: Option<Figures>,
 }
 
 /// What was asked for, of one kind.
@@ -213,6 +215,7 @@ impl Report {
                 stalled_for: ledger.stalled_for.figures(),
                 live_latency: ledger.live_latency.figures(),
                 staleness: ledger.staleness.figures(),
+                got_away: ledger.got_away.figures(),
             },
             requests: Kind::ALL
                 .into_iter()

@@ -117,6 +117,7 @@ impl Report {
             ("behind live", playback.live_latency),
             ("stalls", playback.stalled_for),
             ("playlists that stood still", playback.staleness),
+            ("missed, to elsewhere", playback.got_away),
         ] {
             spans.extend(figures.map(|figures| (name.into(), figures)));
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::processes::{self, Ours};
+use crate::stage::processes::{self, Ours};
 
 const FLAGS: [&str; 10] = [
     "--headless",

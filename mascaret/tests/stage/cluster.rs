@@ -1,7 +1,9 @@
 //! A cluster to look at: `mascaret demo` on ports of its own, so that somebody's demo may run beside it.
+//!
+//! A story that is cut short leaves nobody behind: the demo ends with the test, and its nodes with the demo.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -9,32 +11,46 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::processes::{self, Ours};
+use super::processes::{self, Ours};
 
-/// Added to every port; all stay below Linux's ephemeral ones (32768).
-const PORT_OFFSET: &str = "23000";
 /// All edges fed: a few seconds, more where the machine compiles beside it.
 const FED_MAX: Duration = Duration::from_secs(40);
 /// A killed node is told of at the next tick.
 const ENDED_MAX: Duration = Duration::from_secs(5);
-/// The demo ends by itself should nobody be left to end it.
-const LASTS: &str = "150s";
-
-/// The helper, where `cargo build --bins` of the workspace puts it.
-pub(crate) fn transcode() -> Option<PathBuf> {
-    Some(mascaret().with_file_name("mascaret-transcode")).filter(|path| path.is_file())
+/// Whether the helper that links FFmpeg is there; says that something is skipped if not.
+pub(crate) fn has_transcode() -> bool {
+    let found = node::program::transcode(None);
+    if let Err(error) = &found {
+        println!("skipped: {error}");
+    }
+    found.is_ok()
 }
 
-fn mascaret() -> &'static Path {
+/// The program under test.
+pub(crate) fn mascaret() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_mascaret"))
+}
+
+/// What a demo is to be.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// Added to every port, each test its own; all stay below Linux's ephemeral ones (32768).
+    pub(crate) port_offset: u16,
+    pub(crate) edges: usize,
+    /// It ends by itself should nobody be left to end it, seconds.
+    pub(crate) lasts: u64,
+    /// Whatever else `mascaret demo` is told.
+    pub(crate) words: &'a [&'a str],
 }
 
 /// A demo under way.
 pub(crate) struct Cluster {
     /// The first balancer, with a slash at the end.
     pub(crate) watch: String,
+    /// What the demo said when it began.
+    pub(crate) start: Value,
     /// Name and `host:port`.
-    edges: Vec<(String, String)>,
+    pub(crate) edges: Vec<(String, String)>,
     events: Receiver<Value>,
     process: Ours,
     folder: TempDir,
@@ -42,11 +58,12 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Starts it and hears what it has chosen.
-    pub(crate) fn start(transcode: &Path) -> Self {
+    pub(crate) fn start(wanted: Wanted<'_>) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the cluster");
         let mut command = Command::new(mascaret());
-        command.args(["demo", "--json", "--for", LASTS, "--port-offset", PORT_OFFSET, "--dir"]);
-        command.arg(folder.path()).env("MASCARET_TRANSCODE", transcode);
+        command.args(["demo", "--json", "--for", &format!("{}s", wanted.lasts)]);
+        command.args(["--port-offset", &wanted.port_offset.to_string(), "--edges", &wanted.edges.to_string()]);
+        command.args(wanted.words).arg("--dir").arg(folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let child = node::program::dies_with_us(&mut command).spawn().expect("mascaret demo");
         let mut process = Ours(child);
@@ -57,20 +74,38 @@ impl Cluster {
             let lines = lines.map_while(Result::ok);
             lines.filter_map(|line| serde_json::from_str(&line).ok()).try_for_each(|event| tell.send(event))
         });
-        let mut cluster = Self { watch: String::new(), edges: Vec::new(), events, process, folder };
+        let (watch, start, edges) = (String::new(), Value::Null, Vec::new());
+        let mut cluster = Self { watch, start, edges, events, process, folder };
         let start = cluster.wait(FED_MAX, "the start", |event| event["event"] == "start");
-        cluster.watch = start["watch"][0].as_str().expect("where to watch").to_owned();
+        cluster.watch = start["watch"][0].as_str().unwrap_or_default().to_owned();
         let edges = start["edges"].as_array().expect("the edges");
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         cluster.edges = edges.iter().map(|edge| (text(&edge["id"]), text(&edge["http"]))).collect();
+        cluster.start = start;
         cluster
+    }
+
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The first balancer's multivariant playlist of a broadcast.
+    pub(crate) fn playlist(&self, broadcast: &str) -> String {
+        format!("{}live/{broadcast}/index.m3u8", self.watch)
+    }
+
+    /// A pattern that is on the air.
+    pub(crate) fn broadcast(&self) -> String {
+        self.start["broadcasts"][0].as_str().expect("a broadcast").to_owned()
     }
 
     /// Until video reaches every edge.
     pub(crate) fn wait_until_fed(&self) {
-        let fed = |event: &Value| event["event"] == "status" && event["edges_fed"] == 4;
-        let status = self.wait(FED_MAX, "four edges fed", fed);
-        println!("four edges fed after {} ms", status["after_ms"]);
+        let all = self.edges.len();
+        let fed = |event: &Value| event["event"] == "status" && event["edges_fed"] == all;
+        let status = self.wait(FED_MAX, "every edge fed", fed);
+        println!("{all} edges fed after {} ms", status["after_ms"]);
     }
 
     /// The edge behind an origin that the page asks.
@@ -79,14 +114,19 @@ impl Cluster {
         edge.unwrap_or_else(|| panic!("{origin:?} is none of {:?}", self.edges)).0.clone()
     }
 
-    /// `kill -9`: the demo's own child with that edge's settings, and no other process.
-    pub(crate) fn kill(&self, edge: &str) {
-        let settings = self.folder.path().join(format!("{edge}.toml"));
+    /// `kill -9`: the demo's own child with that node's settings, and no other process.
+    pub(crate) fn kill(&self, node: &str) {
+        processes::kill(self.process_of(node));
+    }
+
+    /// The demo's own child with that node's settings.
+    pub(crate) fn process_of(&self, node: &str) -> i32 {
+        let settings = self.folder.path().join(format!("{node}.toml"));
         let demo = self.process.0.id() as i32;
         let mut found = processes::with_argument(|word| Path::new(word) == settings);
         found.retain(|(_, parent)| *parent == demo);
-        let [(number, _)] = found[..] else { panic!("{edge} should be one process: {found:?}") };
-        processes::kill(number);
+        let [(number, _)] = found[..] else { panic!("{node} should be one process: {found:?}") };
+        number
     }
 
     /// Until the demo tells that the node was ended by a signal.
@@ -96,7 +136,7 @@ impl Cluster {
         assert_eq!(ended["how"], "was ended by signal 9");
     }
 
-    fn wait(&self, at_most: Duration, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait(&self, at_most: Duration, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let begin = Instant::now();
         let mut last = Value::Null;
         loop {

@@ -1,13 +1,13 @@
-//! Processes: looked up in /proc, and ended by their number, only ever our own.
+//! Processes: looked up in /proc, and ended, stopped and let go on by their number, only ever our own.
 
 use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// How long a process may take to end when asked, before it is made to.
-const END_MAX: Duration = Duration::from_secs(5);
+const END_MAX: Duration = Duration::from_secs(10);
 
-/// A child of ours that ends with the test, however the test ends.
+/// A child of ours that ends with the test, however the test ends; asked to first, so that it ends its own.
 pub(crate) struct Ours(pub(crate) Child);
 
 impl Drop for Ours {
@@ -45,7 +45,21 @@ fn parent(number: i32) -> Option<i32> {
 
 /// `kill -9`.
 pub(crate) fn kill(number: i32) {
+    signal(number, libc::SIGKILL);
+}
+
+/// `SIGSTOP`: alive, and silent. Its sockets still take connections, as those of a machine that hangs do.
+pub(crate) fn hang(number: i32) {
+    signal(number, libc::SIGSTOP);
+}
+
+/// `SIGCONT`.
+pub(crate) fn go_on(number: i32) {
+    signal(number, libc::SIGCONT);
+}
+
+fn signal(number: i32, signal: i32) {
     assert!(number > 1, "not a process of ours: {number}");
     // SAFETY: kill(2) touches no memory; the number was just found to be one of our own processes.
-    unsafe { libc::kill(number, libc::SIGKILL) };
+    unsafe { libc::kill(number, signal) };
 }

@@ -47,11 +47,15 @@ impl Viewer {
 
     /// Which pathway comes next, and what the URL is there.
     fn next_place(&mut self, load: &mut Load, at: Instant) -> Option<(u8, Url, Option<Range>)> {
-        if load.kind == AskKind::Multivariant {
-            load.tried = 1;
-            return Some((ENTRY, self.entry.clone(), None));
+        match load.kind {
+            AskKind::Multivariant => {
+                load.tried = 1;
+                return Some((ENTRY, self.entry.clone(), None));
+            }
+            AskKind::Steering => return Some((ENTRY, self.steering_url()?, None)),
+            _ => {}
         }
-        let pathway = self.pathways.next(load.tried, at)?;
+        let pathway = load.again.take().or_else(|| self.pathways.next(load.tried, at))?;
         load.tried |= 1 << pathway;
         let (url, range) = self.place(load.kind, pathway)?;
         Some((pathway, url, range))
@@ -72,6 +76,7 @@ impl Viewer {
         self.next_id = self.next_id.wrapping_add(1);
         let bounds = match kind {
             AskKind::Multivariant | AskKind::Media { .. } => self.bounds(Slot::List),
+            AskKind::Steering => self.bounds(Slot::Steering),
             AskKind::Init { .. } | AskKind::Segment { .. } => self.bounds(Slot::Piece),
         };
         let held_back = if is_blocking { self.target() } else { Duration::ZERO };
@@ -84,7 +89,7 @@ impl Viewer {
     fn hedge_at(&self, kind: AskKind, is_blocking: bool, at: Instant) -> Option<Instant> {
         let hedge = self.options.hedge?;
         Some(match kind {
-            AskKind::Multivariant => return None,
+            AskKind::Multivariant | AskKind::Steering => return None,
             AskKind::Media { .. } if is_blocking => at + hedge.playlist + self.target(),
             AskKind::Media { .. } => at + hedge.playlist,
             AskKind::Init { .. } | AskKind::Segment { .. } => at + hedge.segment,
@@ -92,18 +97,30 @@ impl Viewer {
     }
 
     /// A head came.
-    pub(crate) fn head(&mut self, id: AskId, status: u16, location: Option<&str>, at: Instant) {
+    pub(crate) fn head(
+        &mut self,
+        id: AskId,
+        status: u16,
+        location: Option<&str>,
+        retry_after: Option<Duration>,
+        at: Instant,
+    ) {
         let Some(slot) = self.slot_of(id) else { return };
         match status {
             200..=299 => self.answered(slot, id, at),
             301 | 302 | 303 | 307 | 308 => self.redirected(slot, id, location, at),
-            _ => self.fail(slot, id, Failure::Status(status), at),
+            _ => {
+                if slot == Slot::Steering {
+                    self.steering_refused(status, retry_after);
+                }
+                self.fail(slot, id, Failure::Status(status), at);
+            }
         }
     }
 
     fn bounds(&self, slot: Slot) -> Bounds {
         match slot {
-            Slot::List => self.options.playlist_bounds,
+            Slot::List | Slot::Steering => self.options.playlist_bounds,
             Slot::Piece => self.options.segment_bounds,
         }
     }
@@ -123,17 +140,16 @@ impl Viewer {
         let idle = self.bounds(slot).idle;
         let Some(load) = &mut self.loads[slot as usize] else { return };
         load.hedge_at = None;
-        let loser = load.opens().find(|open| open.id != id).map(|open| (open.id, open.pathway));
-        if let Some((loser, _)) = loser {
-            load.take(loser);
-        }
+        let loser = load.opens().find(|open| open.id != id).map(|open| open.id);
+        let loser = loser.and_then(|loser| load.take(loser));
         let Some(open) = load.find(id) else { return };
         open.head_at = Some(at);
         open.bound_at = open.whole_by.min(at + idle);
         let pathway = open.pathway;
-        if let Some((loser, slow)) = loser {
-            self.out.push_back(Output::Cancel(loser));
-            self.rest(slow, SwitchReason::Slower, at);
+        if let Some(loser) = loser {
+            self.out.push_back(Output::Cancel(loser.id));
+            self.missed(&loser);
+            self.rest(loser.pathway, SwitchReason::Slower, at);
         }
         if pathway == ENTRY {
             return;
@@ -177,6 +193,14 @@ impl Viewer {
             return;
         };
         self.tell(at, Event::Failed { ask: id, kind: load.kind, why });
+        if slot == Slot::Steering {
+            return self.steering_failed(at);
+        }
+        self.missed(&failed);
+        if self.asks_again(slot, &mut load, &failed, why, at) {
+            self.loads[slot as usize] = Some(load);
+            return;
+        }
         self.rest(failed.pathway, SwitchReason::Failed(why), at);
         if load.open.is_some() {
             load.hedge_at = None;
@@ -193,9 +217,41 @@ impl Viewer {
             return self.reenter(why, at);
         }
         load.tried = 0;
+        load.asked_again = 0;
         load.hedge_at = None;
         load.waits_until = Some(at + self.delay(load.rounds));
         self.loads[slot as usize] = Some(load);
+    }
+
+    /// Whether the same pathway is to be asked once more: some players do not believe the first time.
+    fn asks_again(&mut self, slot: Slot, load: &mut Load, failed: &Open, why: Failure, at: Instant) -> bool {
+        let bounds = self.bounds(slot);
+        let (most, wait) = match why {
+            Failure::FirstByte | Failure::Idle | Failure::Whole => (bounds.again_when_silent, Duration::ZERO),
+            Failure::Status(500..600) => {
+                (bounds.again_when_refused, self.delay(load.asked_again.saturating_add(1)))
+            }
+            _ => (0, Duration::ZERO),
+        };
+        let asks = load.open.is_none() && failed.pathway != ENTRY && load.asked_again < most;
+        if asks {
+            load.asked_again += 1;
+            load.again = Some(failed.pathway);
+            load.hedge_at = None;
+            load.waits_until = Some(at + wait);
+        } else {
+            load.asked_again = 0;
+        }
+        asks
+    }
+
+    /// Something did not come from where it was asked for. How long it takes to be elsewhere counts from when it
+    /// was due; a held reload is due when a segment may be there.
+    pub(crate) fn missed(&mut self, open: &Open) {
+        let due = open.due + if open.is_blocking { self.target() } else { Duration::ZERO };
+        if open.pathway != ENTRY {
+            self.missed_at.get_or_insert((open.pathway, due));
+        }
     }
 
     /// Doubles from round to round, and is never the same for two viewers.
@@ -268,7 +324,7 @@ impl Viewer {
     }
 
     pub(crate) fn slot_of(&mut self, id: AskId) -> Option<Slot> {
-        [Slot::List, Slot::Piece]
+        Slot::ALL
             .into_iter()
             .find(|slot| self.loads[*slot as usize].as_mut().is_some_and(|load| load.find(id).is_some()))
     }

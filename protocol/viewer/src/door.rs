@@ -31,6 +31,8 @@ pub enum Input<'a> {
         status: u16,
         /// The Location field of a redirect.
         location: Option<&'a str>,
+        /// The Retry-After field, where it is a number of seconds.
+        retry_after: Option<Duration>,
     },
     /// More of a body came. While bytes come, the shell says so every now and then: well within
     /// [`crate::Bounds::idle`], every second or half of one. Small bodies need none.
@@ -40,6 +42,13 @@ pub enum Input<'a> {
     },
     /// The whole body of a playlist (after its `Head`), content coding undone. The ask is over.
     Playlist {
+        /// Which ask.
+        ask: AskId,
+        /// The body.
+        body: &'a [u8],
+    },
+    /// The whole body of a steering manifest (after its `Head`), content coding undone. The ask is over.
+    Steering {
         /// Which ask.
         ask: AskId,
         /// The body.
@@ -110,7 +119,7 @@ pub enum Failure {
     /// More redirects in a row than are followed.
     #[error("too many redirects")]
     Redirects,
-    /// What came is not a playlist a player can read.
+    /// What came is no playlist, or no steering manifest, that a player can read.
     #[error("not a playlist")]
     Unreadable,
 }
@@ -183,6 +192,8 @@ pub enum AskKind {
         /// Its number.
         sequence: MediaSequence,
     },
+    /// The steering manifest. Answer with [`Input::Steering`].
+    Steering,
 }
 
 /// Something a viewer noticed.
@@ -205,6 +216,11 @@ pub enum Event {
         to: Box<str>,
         /// Why.
         why: SwitchReason,
+    },
+    /// An edge did not give what was due, and a segment from another one is whole now.
+    GotAway {
+        /// Since what was not given was due.
+        after: Duration,
     },
     /// Another rung is fetched from here on.
     RungChanged {
@@ -296,6 +312,8 @@ pub enum SwitchReason {
     Stale,
     /// Another one answered first.
     Slower,
+    /// Content steering names another one before it.
+    Steered,
     /// A multivariant playlist read anew begins elsewhere.
     Reentered,
 }

@@ -53,9 +53,11 @@ impl Viewer {
             self.cancel_others(id);
             return self.unchanged(pathway, began, at);
         }
+        let mut steering = None;
         let reading = match reading::read(body) {
             Some(Reading::Multivariant(playlist)) if kind == AskKind::Multivariant => {
-                Pathways::of(&url, &playlist).map(|pathways| (pathways, None))
+                steering = playlist.steering_uri.and_then(|uri| url.resolve(uri).ok());
+                Pathways::of(&url, &playlist, self.options.pathways_max).map(|pathways| (pathways, None))
             }
             Some(Reading::Media(list)) if kind == AskKind::Multivariant => {
                 Some((Pathways::single(url.clone()), Some(list)))
@@ -71,6 +73,7 @@ impl Viewer {
         };
         self.cancel_others(id);
         self.multivariant(pathways, at);
+        self.steer_by(steering, at);
         match list {
             Some(list) => self.media(&list, hash(body), url, 0, began, at),
             None => self.load(Slot::List, AskKind::Media { rung: self.rung }, at, at),
@@ -261,6 +264,8 @@ impl Viewer {
         }
         let leaves = self.options.leaves_stale && self.pathways.next(1 << pathway, at).is_some();
         if leaves {
+            let due = at.checked_sub(so_far).unwrap_or(at) + (patience * 2 / 3);
+            self.missed_at.get_or_insert((pathway, due));
             self.rest(pathway, SwitchReason::Stale, at);
         }
         leaves

@@ -1,8 +1,8 @@
 //! A viewer: a player as a machine, without a decoder.
 //!
 //! Lives here: what a player asks for and when (multivariant playlist, media playlist by polling or by blocking
-//! reload, segments), where from (pathways, redirects, time-outs, retries), what it holds and where its playhead
-//! is, and what it notices (stalls, latency, staleness, faults in the numbering). Does not live here: sockets,
+//! reload, segments), where from (pathways, content steering, redirects, time-outs, retries), what it holds and where
+//! its playhead is, and what it notices (stalls, latency, staleness, faults in the numbering). Does not live here: sockets,
 //! TLS, HTTP heads, the bytes of segments (the shell that owns the connections says how many there were), and
 //! what many viewers add up to (the report).
 //!
@@ -23,6 +23,7 @@ mod pathways;
 mod playback;
 mod rate;
 mod reading;
+mod steering;
 mod upcoming;
 mod viewer;
 
@@ -31,7 +32,7 @@ pub use door::{
     Tally,
 };
 pub use hls::{MOST_URL_BYTES, Url, UrlError};
-pub use options::{Bounds, Hedge, Options, Reload, Retry, RungChoice};
+pub use options::{Bounds, Hedge, Options, Player, Reload, Retry, RungChoice};
 pub use viewer::Viewer;
 
 /// The moment tests begin at.

@@ -20,6 +20,10 @@ pub(crate) struct Load {
     /// A bit for each pathway that was asked in this round.
     pub(crate) tried: u16,
     pub(crate) rounds: u32,
+    /// The pathway that is asked once more before another one is.
+    pub(crate) again: Option<u8>,
+    /// How often that has been done.
+    pub(crate) asked_again: u32,
 }
 
 /// An ask without its answer.
@@ -37,18 +41,34 @@ pub(crate) struct Open {
     pub(crate) whole_by: Instant,
 }
 
-/// Which of the two things a viewer loads at a time.
+/// Which of the things a viewer loads at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
     /// A playlist.
     List = 0,
     /// A segment or an initialization section.
     Piece = 1,
+    /// A steering manifest.
+    Steering = 2,
+}
+
+impl Slot {
+    pub(crate) const ALL: [Self; 3] = [Self::List, Self::Piece, Self::Steering];
 }
 
 impl Load {
     pub(crate) fn new(kind: AskKind) -> Self {
-        Self { kind, open: None, rival: None, hedge_at: None, waits_until: None, tried: 0, rounds: 0 }
+        Self {
+            kind,
+            open: None,
+            rival: None,
+            hedge_at: None,
+            waits_until: None,
+            tried: 0,
+            rounds: 0,
+            again: None,
+            asked_again: 0,
+        }
     }
 
     pub(crate) fn opens(&self) -> impl Iterator<Item = &Open> {

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Silence that is borne: one of them fits into a hold-back of 6 s, with room to fetch a segment elsewhere.
 const PATIENCE: Duration = Duration::from_millis(2500);
 
+/// Until a steering server has said a TTL, our page asks it this often (web/src/steering.ts).
+const STEERING_OF_THE_PAGE: Duration = Duration::from_secs(5);
+
 /// How a viewer behaves; the default is our page: hls.js as web/src/player.ts sets it up, over the hedged loader of
 /// web/src/hedge.ts with hedging off (see [`Options::hedge`]).
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +42,11 @@ pub struct Options {
     pub retry: Retry,
     /// A pathway that failed is not asked first for so long (hedge.ts: 30 s).
     pub rest: Duration,
+    /// Content steering is followed (RFC 8216bis, 7); a server that has not said a TTL yet is asked again after so
+    /// long. `None` takes no notice of it.
+    pub steering: Option<Duration>,
+    /// Pathways it knows what to do with; the others of a playlist are as if they were not there.
+    pub pathways_max: usize,
     /// Whether another pathway is tried when the playlist stands still.
     pub leaves_stale: bool,
     /// Begins again at the entry so long after the retries are used up (player.ts: 2 s); `None` gives up then.
@@ -56,6 +64,17 @@ pub struct Bounds {
     pub idle: Duration,
     /// Until it is whole, from when it was asked for. A blocking reload has one target duration on top.
     pub whole: Duration,
+    /// How often a pathway that was silent is asked again, at once, before another one is. None in our page.
+    pub again_when_silent: u32,
+    /// How often one that answered with 5xx is, after the waits of [`Retry`]. None in our page.
+    pub again_when_refused: u32,
+}
+
+impl Bounds {
+    /// Bounds of a player that asks the next pathway at once.
+    const fn of(first_byte: Duration, idle: Duration, whole: Duration) -> Self {
+        Self { first_byte, idle, whole, again_when_silent: 0, again_when_refused: 0 }
+    }
 }
 
 /// After how long without a first byte a second pathway is asked too.
@@ -105,6 +124,18 @@ pub enum RungChoice {
     Index(u8),
 }
 
+/// A player there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Player {
+    /// Our page, without its hedges ([`Options::default`]).
+    #[default]
+    Page,
+    /// hls.js as it is ([`Options::hls_js`]).
+    HlsJs,
+    /// `ffmpeg -i URL` ([`Options::ffmpeg`]).
+    Ffmpeg,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -117,11 +148,13 @@ impl Default for Options {
             ahead: Duration::from_secs(30),
             hold_back: None,
             behind_targets_max: Some(12),
-            playlist_bounds: Bounds { first_byte: PATIENCE, idle: PATIENCE, whole: Duration::from_secs(10) },
-            segment_bounds: Bounds { first_byte: PATIENCE, idle: PATIENCE, whole: Duration::from_secs(20) },
+            playlist_bounds: Bounds::of(PATIENCE, PATIENCE, Duration::from_secs(10)),
+            segment_bounds: Bounds::of(PATIENCE, PATIENCE, Duration::from_secs(20)),
             hedge: None,
             retry: Retry { rounds: 6, delay: Duration::from_secs(1), delay_max: Duration::from_secs(8) },
             rest: Duration::from_secs(30),
+            steering: Some(STEERING_OF_THE_PAGE),
+            pathways_max: usize::MAX,
             leaves_stale: true,
             reenter_after: Some(Duration::from_secs(2)),
             reentries_max: u32::MAX,
@@ -134,5 +167,62 @@ impl Options {
     pub fn page() -> Self {
         let hedge = Hedge { playlist: Duration::from_millis(500), segment: Duration::from_millis(300) };
         Self { hedge: Some(hedge), ..Self::default() }
+    }
+
+    /// hls.js 1.7 with its default settings: silence is borne for 10 s, and several times at the same place; a
+    /// pathway that failed rests for five minutes; a list that stands still is followed for ever; an error for which
+    /// no place is left is the end. (It tries the other rungs of a pathway before another one, which is not modelled.)
+    pub fn hls_js() -> Self {
+        let (first_byte, seconds) = (Duration::from_secs(10), Duration::from_secs);
+        let playlist_bounds = Bounds {
+            again_when_silent: 2,
+            again_when_refused: 2,
+            ..Bounds::of(first_byte, seconds(20), seconds(20))
+        };
+        let segment_bounds = Bounds {
+            again_when_silent: 4,
+            again_when_refused: 6,
+            ..Bounds::of(first_byte, seconds(120), seconds(120))
+        };
+        Self {
+            playlist_bounds,
+            segment_bounds,
+            retry: Retry { rounds: 0, ..Self::default().retry },
+            rest: seconds(300),
+            steering: Some(seconds(300)),
+            leaves_stale: false,
+            behind_targets_max: None,
+            reenter_after: None,
+            ..Self::default()
+        }
+    }
+
+    /// `ffmpeg -i URL` of FFmpeg 7: one pathway, chosen at the start and never left; it reads the highest rung, polls,
+    /// and has no time-out of its own.
+    pub fn ffmpeg() -> Self {
+        let hour = Duration::from_secs(3600);
+        let bounds = Bounds::of(hour, hour, hour);
+        Self {
+            rung: RungChoice::Highest,
+            reload: Reload::Poll,
+            playlist_bounds: bounds,
+            segment_bounds: bounds,
+            retry: Retry { rounds: 0, ..Self::default().retry },
+            steering: None,
+            pathways_max: 1,
+            leaves_stale: false,
+            behind_targets_max: None,
+            reenter_after: None,
+            ..Self::default()
+        }
+    }
+
+    /// What this player does.
+    pub fn of(player: Player) -> Self {
+        match player {
+            Player::Page => Self::default(),
+            Player::HlsJs => Self::hls_js(),
+            Player::Ffmpeg => Self::ffmpeg(),
+        }
     }
 }

@@ -18,16 +18,18 @@ const DEFAULT_ID: &str = ".";
 #[derive(Debug, Default)]
 pub(crate) struct Pathways {
     bandwidths: Box<[u64]>,
-    /// The origins of all, one behind the other: sixteen texts of their own would be half a kilobyte more.
-    origins: Box<str>,
+    /// The origins and ids of all, one behind the other: texts of their own would be half a kilobyte more.
+    names: Box<str>,
     list: Box<[Pathway]>,
     current: u8,
+    /// As content steering would have them; as they are listed until it has spoken.
+    order: Box<[u8]>,
 }
 
 #[derive(Debug)]
 struct Pathway {
-    /// Where its origin ends in the text of all of them; it begins where the one before ends.
-    origin_end: u32,
+    /// Where its origin begins in the text of all of them, where that ends and its id begins, where that ends.
+    names: [u32; 3],
     rungs: Rungs,
     rests_until: Option<Instant>,
 }
@@ -43,12 +45,13 @@ enum Rungs {
 
 impl Pathways {
     /// What a multivariant playlist, read from `base`, lists; `None` if no URI of it is one.
-    pub(crate) fn of(base: &Url, playlist: &Multivariant<'_>) -> Option<Self> {
+    pub(crate) fn of(base: &Url, playlist: &Multivariant<'_>, most: usize) -> Option<Self> {
+        let most = most.clamp(1, PATHWAYS);
         let found = by_pathway(base, playlist);
         let first = &found.first()?.streams;
         let bandwidths = first.iter().map(|(_, bandwidth)| *bandwidth).collect();
         let current = found.iter().position(|pathway| Some(&*pathway.id) == playlist.first_pathway);
-        let mut list: Vec<(Box<str>, Rungs)> = Vec::with_capacity(PATHWAYS);
+        let mut list: Vec<(&str, &str, Rungs)> = Vec::with_capacity(PATHWAYS);
         for (at, pathway) in found.iter().enumerate() {
             let streams = &pathway.streams;
             let origin = streams.first().map_or("", |(url, _)| url.origin());
@@ -62,31 +65,39 @@ impl Pathways {
                 true => Rungs::AsFirst,
                 false => Rungs::Listed(streams.iter().map(|(url, _)| url.clone()).collect()),
             };
-            list.push((origin.into(), rungs));
+            list.push((origin, &pathway.id, rungs));
         }
-        for (_, origin) in &playlist.edges {
-            let Ok(url) = Url::parse(origin) else { continue };
-            if list.len() < PATHWAYS && list.iter().all(|(known, _)| **known != *url.origin()) {
-                list.push((url.origin().into(), Rungs::AsFirst));
+        let edges = playlist.edges.iter().filter_map(|(id, origin)| Some((*id, Url::parse(origin).ok()?)));
+        let edges: Vec<(&str, Url)> = edges.take(PATHWAYS).collect();
+        for (id, url) in &edges {
+            if list.len() < PATHWAYS && list.iter().all(|(known, ..)| *known != url.origin()) {
+                list.push((url.origin(), id, Rungs::AsFirst));
             }
         }
+        // The first is the pattern of those that are as it is, so it stays; who knows but one begins with it.
+        list.truncate(most);
+        let current = current.filter(|current| *current < list.len());
         Some(Self::pack(bandwidths, list, current.unwrap_or(0) as u8))
     }
 
     /// One media playlist and nothing else.
     pub(crate) fn single(url: Url) -> Self {
-        let origin = url.origin().into();
-        Self::pack([0].into(), vec![(origin, Rungs::Listed([url].into()))], 0)
+        let rungs = Rungs::Listed([url.clone()].into());
+        Self::pack([0].into(), vec![(url.origin(), DEFAULT_ID, rungs)], 0)
     }
 
-    fn pack(bandwidths: Box<[u64]>, list: Vec<(Box<str>, Rungs)>, current: u8) -> Self {
-        let mut origins = String::with_capacity(list.iter().map(|(origin, _)| origin.len()).sum());
-        let pack = |(origin, rungs): (Box<str>, Rungs)| {
-            origins.push_str(&origin);
-            Pathway { origin_end: origins.len() as u32, rungs, rests_until: None }
+    fn pack(bandwidths: Box<[u64]>, list: Vec<(&str, &str, Rungs)>, current: u8) -> Self {
+        let mut names = String::with_capacity(list.iter().map(|(origin, id, _)| origin.len() + id.len()).sum());
+        let pack = |(origin, id, rungs): (&str, &str, Rungs)| {
+            let begin = names.len() as u32;
+            names.push_str(origin);
+            let end = names.len() as u32;
+            names.push_str(id);
+            Pathway { names: [begin, end, names.len() as u32], rungs, rests_until: None }
         };
-        let list = list.into_iter().map(pack).collect();
-        Self { bandwidths, origins: origins.into(), list, current }
+        let list: Box<[Pathway]> = list.into_iter().map(pack).collect();
+        let order = (0..list.len() as u8).collect();
+        Self { bandwidths, names: names.into(), list, current, order }
     }
 
     pub(crate) fn current(&self) -> u8 {
@@ -99,8 +110,15 @@ impl Pathways {
 
     pub(crate) fn origin(&self, pathway: u8) -> &str {
         let Some(asked) = self.list.get(usize::from(pathway)) else { return "" };
-        let before = usize::from(pathway).checked_sub(1).and_then(|before| self.list.get(before));
-        &self.origins[before.map_or(0, |before| before.origin_end as usize)..asked.origin_end as usize]
+        let [begin, end, _] = asked.names;
+        &self.names[begin as usize..end as usize]
+    }
+
+    /// What a steering server calls it.
+    pub(crate) fn id(&self, pathway: u8) -> &str {
+        let Some(asked) = self.list.get(usize::from(pathway)) else { return "" };
+        let [_, begin, end] = asked.names;
+        &self.names[begin as usize..end as usize]
     }
 
     /// The media playlist of a rung at a pathway.
@@ -126,11 +144,31 @@ impl Pathways {
     pub(crate) fn next(&self, tried: u16, at: Instant) -> Option<u8> {
         let current = usize::from(self.current);
         let order = || {
-            let others = (0..self.list.len()).filter(move |index| *index != current);
+            let order = self.order.iter().map(|index| usize::from(*index));
+            let others = order.filter(move |index| *index != current);
             std::iter::once(current).chain(others).filter(|index| tried & (1 << index) == 0)
         };
         let awake = order().find(|&index| !self.rests(index as u8, at));
         awake.or_else(|| order().next()).filter(|index| *index < self.list.len()).map(|index| index as u8)
+    }
+
+    /// Takes an order of preference (PATHWAY-PRIORITY): who is named comes before who is not, and names that nobody
+    /// has are passed over. Where to go now, if that is elsewhere: the first named one that does not rest. An order
+    /// that names nobody is none.
+    pub(crate) fn prefer<'a>(&mut self, ids: impl Iterator<Item = &'a str>, at: Instant) -> Option<u8> {
+        let mut order: Vec<u8> = Vec::with_capacity(self.list.len());
+        for id in ids {
+            let found = (0..self.list.len() as u8).find(|index| self.id(*index) == id);
+            order.extend(found.filter(|found| !order.contains(found)));
+        }
+        let first = order.iter().copied().find(|index| !self.rests(*index, at));
+        if order.is_empty() {
+            return None;
+        }
+        let unnamed: Vec<u8> = self.order.iter().copied().filter(|index| !order.contains(index)).collect();
+        order.extend(unnamed);
+        self.order = order.into();
+        first.filter(|first| *first != self.current)
     }
 
     pub(crate) fn rests(&self, pathway: u8, at: Instant) -> bool {
@@ -197,7 +235,7 @@ mod tests {
     fn pathways(text: &str) -> Pathways {
         let text = format!("#EXTM3U\n{text}");
         let Some(Reading::Multivariant(playlist)) = read(text.as_bytes()) else { panic!("{text}") };
-        Pathways::of(&Url::parse("http://e1/v/tok/demo/index.m3u8").unwrap(), &playlist).unwrap()
+        Pathways::of(&Url::parse("http://e1/v/tok/demo/index.m3u8").unwrap(), &playlist, PATHWAYS).unwrap()
     }
 
     fn urls(pathways: &Pathways, rung: u8) -> Vec<String> {
@@ -272,6 +310,36 @@ mod tests {
         pathways.settle(2);
         assert_eq!((pathways.next(0, at), pathways.next(0b100, later)), (Some(2), Some(0)));
         assert_eq!(Pathways::default().next(0, at), None);
+    }
+
+    #[test]
+    fn a_preference_goes_before_the_order_of_the_list_and_after_what_failed() {
+        let mut pathways = pathways(
+            "#EXT-X-SESSION-DATA:DATA-ID=\"com.mascaret.edges\",VALUE=\"a=http://e1 b=http://e2 c=http://e3\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=2,PATHWAY-ID=\"a\"\nhttp://e1/v/tok/demo/a\n",
+        );
+        let at = crate::epoch();
+        let later = at + Duration::from_secs(30);
+        assert_eq!((0..3).map(|pathway| pathways.id(pathway)).collect::<String>(), "abc");
+        let mut prefer = |ids: &str, at| pathways.prefer(ids.split(' '), at);
+        assert_eq!((prefer("a b c", at), prefer("x", at), prefer("", at)), (None, None, None));
+        assert_eq!(prefer("x c c a", at), Some(2));
+        pathways.settle(2);
+        // Named ones first, then the others, as before.
+        pathways.rest(2, later);
+        assert_eq!((pathways.next(0, at), pathways.next(0b001, at)), (Some(0), Some(1)));
+        assert_eq!(pathways.prefer(["c"].into_iter(), at), None, "it rests, and nobody else is named");
+        assert_eq!(pathways.prefer(["c", "b"].into_iter(), at), Some(1));
+        assert_eq!(pathways.next(0b100, at), Some(1));
+    }
+
+    #[test]
+    fn who_knows_one_pathway_begins_with_the_first() {
+        let text = "#EXTM3U\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"/s\",PATHWAY-ID=\"y\"\n\
+                    #EXT-X-STREAM-INF:BANDWIDTH=2,PATHWAY-ID=\"x\"\nx/a\n#EXT-X-STREAM-INF:BANDWIDTH=2,PATHWAY-ID=\"y\"\ny/a\n";
+        let Some(Reading::Multivariant(playlist)) = read(text.as_bytes()) else { panic!("{text}") };
+        let one = Pathways::of(&Url::parse("http://e1/i.m3u8").unwrap(), &playlist, 1).unwrap();
+        assert_eq!((one.current(), urls(&one, 0)), (0, vec!["http://e1/x/a".to_owned()]));
     }
 
     #[test]

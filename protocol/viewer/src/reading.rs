@@ -30,6 +30,8 @@ pub(crate) struct Multivariant<'a> {
     pub(crate) variant_streams: Vec<VariantStream<'a>>,
     /// PATHWAY-ID of EXT-X-CONTENT-STEERING: where to begin.
     pub(crate) first_pathway: Option<&'a str>,
+    /// SERVER-URI of the same.
+    pub(crate) steering_uri: Option<&'a str>,
     /// Our list: id and origin.
     pub(crate) edges: Vec<(&'a str, &'a str)>,
 }
@@ -111,6 +113,7 @@ fn read_multivariant(text: &str) -> Option<Multivariant<'_>> {
             open = Some(value);
         } else if let Some(value) = line.strip_prefix("#EXT-X-CONTENT-STEERING:") {
             out.first_pathway = attribute(value, "PATHWAY-ID");
+            out.steering_uri = attribute(value, "SERVER-URI");
         } else if let Some(value) = line.strip_prefix("#EXT-X-SESSION-DATA:") {
             if attribute(value, "DATA-ID") == Some(EDGES_DATA_ID) {
                 let listed = attribute(value, "VALUE").unwrap_or_default();

@@ -6,6 +6,7 @@ use crate::load::{Load, Slot};
 use crate::pathways::Pathways;
 use crate::playback::{Playback, Turn};
 use crate::rate::Throughput;
+use crate::steering::Steering;
 use crate::upcoming::{Init, Upcoming};
 use crate::{
     AskId, AskKind, Event, Failure, Input, Now, Options, Output, Range, RungChoice, Startup, State,
@@ -29,8 +30,11 @@ pub struct Viewer {
     /// Why the current pathway rests, if it does.
     pub(crate) rest_reason: SwitchReason,
     pub(crate) rung: u8,
-    /// Most of the time there is neither, so not in line.
-    pub(crate) loads: [Option<Box<Load>>; 2],
+    /// Most of the time there is none, so not in line.
+    pub(crate) loads: [Option<Box<Load>>; 3],
+    pub(crate) steering: Option<Box<Steering>>,
+    /// Where something was missed that was due then, until a segment comes.
+    pub(crate) missed_at: Option<(u8, Instant)>,
     pub(crate) following: Option<Following>,
     pub(crate) reload_at: Option<Instant>,
     pub(crate) reenter_at: Option<Instant>,
@@ -45,7 +49,7 @@ pub struct Viewer {
     /// The initialization section that is there.
     init: Option<Box<Init>>,
     pub(crate) playback: Playback,
-    throughput: Throughput,
+    pub(crate) throughput: Throughput,
     pub(crate) startup: Marks,
     is_over: bool,
 }
@@ -75,7 +79,9 @@ impl Viewer {
             pathways: Pathways::default(),
             rest_reason: SwitchReason::Reentered,
             rung: 0,
-            loads: [None, None],
+            loads: [None, None, None],
+            steering: None,
+            missed_at: None,
             following: None,
             reload_at: None,
             reenter_at: None,
@@ -107,9 +113,12 @@ impl Viewer {
             self.turn(when, turn);
         }
         match input {
-            Input::Head { ask, status, location } => self.head(ask, status, location, at),
+            Input::Head { ask, status, location, retry_after } => {
+                self.head(ask, status, location, retry_after, at);
+            }
             Input::Progress { ask } => self.progress(ask, at),
             Input::Playlist { ask, body } => self.playlist(ask, body, at),
+            Input::Steering { ask, body } => self.steered(ask, body, at),
             Input::Segment { ask, bytes } => self.segment(ask, bytes, now),
             Input::Failed { ask, why } => {
                 if let Some(slot) = self.slot_of(ask) {
@@ -146,6 +155,7 @@ impl Viewer {
             .chain(self.playback.empties_at())
             .chain(self.reload_deadline())
             .chain(self.reenter_at)
+            .chain(self.steering_deadline())
             .chain(fetch)
             .min()
     }
@@ -210,8 +220,7 @@ impl Viewer {
     }
 
     fn end(&mut self) {
-        self.cancel(Slot::List);
-        self.cancel(Slot::Piece);
+        Slot::ALL.into_iter().for_each(|slot| self.cancel(slot));
         self.upcoming = VecDeque::new();
         self.is_over = true;
     }
@@ -225,8 +234,8 @@ impl Viewer {
         };
         self.tell(at, Event::Reentered { why });
         self.reentries += 1;
-        self.cancel(Slot::List);
-        self.cancel(Slot::Piece);
+        Slot::ALL.into_iter().for_each(|slot| self.cancel(slot));
+        self.steering = None;
         self.want_front();
         self.following = None;
         self.reload_at = None;
@@ -251,6 +260,11 @@ impl Viewer {
         let kind = load.kind;
         let Some(open) = load.take(id) else { return };
         self.cancel(Slot::Piece);
+        if let Some((from, due)) = self.missed_at.take()
+            && from != open.pathway
+        {
+            self.tell(now.at, Event::GotAway { after: now.at.saturating_duration_since(due) });
+        }
         let took = now.at.saturating_duration_since(open.head_at.unwrap_or(open.due));
         self.throughput.sample(bytes, took);
         let Some(front) = self.upcoming.front() else { return };
@@ -309,11 +323,11 @@ impl Viewer {
         if let Some(due) = self.reenter_at.take_if(|due| *due <= at) {
             self.load(Slot::List, AskKind::Multivariant, due, at);
         }
-        self.load_timers(Slot::List, at);
-        self.load_timers(Slot::Piece, at);
+        Slot::ALL.into_iter().for_each(|slot| self.load_timers(slot, at));
         if self.is_over {
             return;
         }
+        self.steering_timer(at);
         self.reload_timer(at);
         if self.options.fetch_segments {
             self.fetch(at);
@@ -367,6 +381,7 @@ impl Viewer {
     pub(crate) fn place(&self, kind: AskKind, pathway: u8) -> Option<(Url, Option<Range>)> {
         let (uri, range) = match kind {
             AskKind::Multivariant => return Some((self.entry.clone(), None)),
+            AskKind::Steering => return None,
             AskKind::Media { rung } => return Some((self.pathways.url(pathway, rung)?, None)),
             AskKind::Init { .. } => {
                 let init = self.upcoming.front()?.init.as_ref()?;

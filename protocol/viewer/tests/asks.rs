@@ -61,7 +61,7 @@ impl Hand {
     fn playlist(&mut self, body: &str) -> &mut Self {
         let is_list = |ask: &&Ask| matches!(ask.kind, AskKind::Multivariant | AskKind::Media { .. });
         let ask = self.asks.iter().rfind(is_list).unwrap().id;
-        self.push(Input::Head { ask, status: 200, location: None });
+        self.push(Input::Head { ask, status: 200, location: None, retry_after: None });
         self.push(Input::Playlist { ask, body: body.as_bytes() })
     }
 
@@ -69,13 +69,13 @@ impl Hand {
     fn segment(&mut self) -> &mut Self {
         let is_piece = |ask: &&Ask| matches!(ask.kind, AskKind::Segment { .. } | AskKind::Init { .. });
         let ask = self.asks.iter().rfind(is_piece).unwrap().id;
-        self.push(Input::Head { ask, status: 200, location: None });
+        self.push(Input::Head { ask, status: 200, location: None, retry_after: None });
         self.push(Input::Segment { ask, bytes: 1000 })
     }
 
     fn redirect(&mut self, location: &str) -> &mut Self {
         let ask = self.last().id;
-        self.push(Input::Head { ask, status: 307, location: Some(location) })
+        self.push(Input::Head { ask, status: 307, location: Some(location), retry_after: None })
     }
 
     fn fails(&mut self, why: Failure) -> &mut Self {
@@ -119,7 +119,7 @@ fn redirects_are_followed_and_counted() {
     hand.push(Input::Tick);
     assert_eq!(hand.url(), "http://lb/a/b");
     let ask = hand.last().id;
-    hand.push(Input::Head { ask, status: 302, location: None });
+    hand.push(Input::Head { ask, status: 302, location: None, retry_after: None });
     assert!(matches!(hand.events.last(), Some(Event::Failed { why: Failure::Redirect, .. })));
 }
 
@@ -217,7 +217,7 @@ fn a_body_may_take_its_time_as_long_as_it_comes() {
     let mut hand = Hand::opens("http://e1/i.m3u8", first_rung());
     hand.playlist(&format!("{HEAD}#EXTINF:2,\n7.ts\n#EXT-X-ENDLIST\n"));
     let ask = hand.last().id;
-    hand.push(Input::Head { ask, status: 200, location: None });
+    hand.push(Input::Head { ask, status: 200, location: None, retry_after: None });
     for _ in 0..9 {
         hand.at += Duration::from_secs(2);
         hand.push(Input::Tick).push(Input::Progress { ask });

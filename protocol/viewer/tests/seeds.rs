@@ -4,7 +4,7 @@
 
 mod simulation;
 
-use simulation::{ARRIVES, Edge, Story, Trouble, World};
+use simulation::{ARRIVES, Edge, Steering, Story, Trouble, World};
 use std::time::Duration;
 use viewer::{Event, Options, RungChoice, State};
 
@@ -65,6 +65,13 @@ fn one_edge_of_three_lost_is_not_noticed() {
             bits_per_second: 8_000_000 + chance.below(50_000_000),
             ..World::default()
         };
+        let steering = chance.yes(2).then(|| Steering {
+            notices_after: chance.millis(300, 4000),
+            // As often as not nobody is there when it matters.
+            away: chance.yes(3).then(|| (ARRIVES + chance.millis(0, 20_000), ARRIVES + chance.millis(20_000, 90_000))),
+            ..Steering::default()
+        });
+        let world = World { steering, ..world };
         // From when the buffer is full.
         let world = world.trouble(0, ARRIVES + chance.millis(4000, 60_000), trouble);
         let mut story = Story::new(world, options(chance), seed);
@@ -114,6 +121,13 @@ fn whatever_happens_time_is_counted_right() {
             pause: chance.yes(3).then(|| (ARRIVES + chance.millis(1000, 60_000), chance.millis(100, 30_000))),
             last: chance.yes(5).then(|| 60 + chance.below(30)),
             gaps: (0..chance.below(4)).map(|_| 45 + chance.below(50)).collect(),
+            steering: chance.yes(2).then(|| Steering {
+                ttl: Duration::from_secs(1 + chance.below(8)),
+                notices_after: chance.millis(0, 8000),
+                away: chance.yes(3).then(|| (ARRIVES, ARRIVES + chance.millis(0, 90_000))),
+                refuses: chance.yes(4).then(|| (ARRIVES, if chance.yes(2) { 410 } else { 429 }, None)),
+                wishes: chance.yes(3).then(|| (ARRIVES + chance.millis(0, 90_000), 0)),
+            }),
             ..World::default()
         };
         let options = Options {

@@ -204,7 +204,7 @@ fn first_byte(report: &Report, page: &mut Markup) {
         Kind::Media => Some(("c3", Drawn::Dashed)),
         Kind::Segment => Some(("c1", Drawn::Line)),
         // Held on purpose: in the tables.
-        Kind::Blocking | Kind::Other => None,
+        Kind::Blocking | Kind::Steering | Kind::Other => None,
     };
     let curves: Vec<_> = report
         .requests

@@ -93,7 +93,7 @@ fn a_multivariant_playlist_lists_pathways_and_edges() {
         #EXT-X-STREAM-INF:BANDWIDTH=2000000,CODECS=\"avc1,mp4a\",PATHWAY-ID=\"e1\"\n\nhttp://e1/720p/index.m3u8\n\
         #EXT-X-STREAM-INF:AVERAGE-BANDWIDTH=9,PATHWAY-ID=\"e2\",BANDWIDTH=1000\nb\n#EXT-X-MEDIA:TYPE=AUDIO\nno\n";
     let Some(Reading::Multivariant(read)) = read(text.as_bytes()) else { panic!("not read") };
-    assert_eq!(read.first_pathway, Some("e2"));
+    assert_eq!((read.first_pathway, read.steering_uri), (Some("e2"), Some("/s?a=1,2")));
     assert_eq!(read.edges, [("e1", "http://e1"), ("e2", "http://e2:8080")]);
     let streams: Vec<_> = read.variant_streams.iter().map(|v| (v.uri, v.bandwidth, v.pathway_id)).collect();
     assert_eq!(streams, [("http://e1/720p/index.m3u8", 2_000_000, Some("e1")), ("b", 1000, Some("e2"))]);

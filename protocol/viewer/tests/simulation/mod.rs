@@ -29,6 +29,27 @@ pub enum Trouble {
     Status(u16),
 }
 
+/// A steering server beside the entry: names the edges it believes to be well before the others.
+#[derive(Clone, Debug)]
+pub struct Steering {
+    pub ttl: Duration,
+    /// How long it takes to notice what happens to an edge.
+    pub notices_after: Duration,
+    /// From when to when nobody is there.
+    pub away: Option<(Duration, Duration)>,
+    /// Answers with this status instead, from a moment on, and this Retry-After.
+    pub refuses: Option<(Duration, u16, Option<Duration>)>,
+    /// What it asks viewers to use from a moment on, whatever it believes.
+    pub wishes: Option<(Duration, usize)>,
+}
+
+impl Default for Steering {
+    fn default() -> Self {
+        let (ttl, notices_after) = (Duration::from_secs(5), Duration::from_secs(1));
+        Self { ttl, notices_after, away: None, refuses: None, wishes: None }
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Edge {
     /// What is wrong with it, from when to when.
@@ -60,6 +81,7 @@ pub struct World {
     pub garbles_one_in: Option<u64>,
     /// Numbers are lower by so much from then on.
     pub restart: Option<(Duration, u64)>,
+    pub steering: Option<Steering>,
 }
 
 impl Default for World {
@@ -77,6 +99,7 @@ impl Default for World {
             gaps: BTreeSet::new(),
             garbles_one_in: None,
             restart: None,
+            steering: None,
         }
     }
 }
@@ -145,8 +168,32 @@ impl World {
             value: Some(edges.join(" ")),
             ..hls::SessionData::default()
         }];
-        hls::MultivariantPlaylist { variant_streams, session_data, ..hls::MultivariantPlaylist::default() }
-            .render()
+        let content_steering = self.steering.as_ref().map(|_| hls::ContentSteering {
+            server_uri: "http://lb/steer/token/demo".into(),
+            pathway_id: Some("edge0".into()),
+        });
+        hls::MultivariantPlaylist {
+            variant_streams,
+            session_data,
+            content_steering,
+            ..hls::MultivariantPlaylist::default()
+        }
+        .render()
+    }
+
+    /// The steering manifest at that moment.
+    fn manifest(&self, steering: &Steering, at: Duration) -> String {
+        let believed_at = at.saturating_sub(steering.notices_after);
+        let mut order: Vec<usize> = (0..self.edges.len()).collect();
+        order.sort_by_key(|edge| self.trouble_at(*edge, believed_at).is_some());
+        if let Some((_, wished)) = steering.wishes.filter(|(from, _)| *from <= at) {
+            order.sort_by_key(|edge| *edge != wished);
+        }
+        let names: Vec<_> = order.into_iter().map(|edge| format!("\"edge{edge}\"")).collect();
+        let (ttl, names) = (steering.ttl.as_secs(), names.join(","));
+        format!(
+            "{{\"VERSION\":1,\"TTL\":{ttl},\"RELOAD-URI\":\"/steer/token/demo\",\"PATHWAY-PRIORITY\":[{names}]}}"
+        )
     }
 
     fn media(&self, edge: usize, at: Duration) -> String {
@@ -185,7 +232,8 @@ impl World {
 }
 
 enum Coming {
-    Head(u16, Option<String>),
+    Head(u16, Option<String>, Option<Duration>),
+    Manifest(String),
     Progress,
     Playlist(String),
     Segment(u64),
@@ -289,11 +337,15 @@ impl Story {
             return;
         }
         match coming {
-            Coming::Head(status, location) => {
+            Coming::Manifest(body) => {
+                self.asked.remove(&ask);
+                self.push(Input::Steering { ask, body: body.as_bytes() });
+            }
+            Coming::Head(status, location, retry_after) => {
                 if !(200..300).contains(&status) {
                     self.asked.remove(&ask);
                 }
-                self.push(Input::Head { ask, status, location: location.as_deref() });
+                self.push(Input::Head { ask, status, location: location.as_deref(), retry_after });
             }
             Coming::Progress => self.push(Input::Progress { ask }),
             Coming::Playlist(body) => {
@@ -366,16 +418,20 @@ impl Story {
             if ask.url.host() != "lb" {
                 return self.comes(back, id, Coming::Failed(Failure::Name));
             }
+            if ask.kind == AskKind::Steering {
+                return self.steer(&ask, there, back);
+            }
             let location = "http://e0/v/token/demo/index.m3u8".to_owned();
-            return self.comes(back, id, Coming::Head(307, Some(location)));
+            return self.comes(back, id, Coming::Head(307, Some(location), None));
         };
         match self.world.trouble_at(edge, there) {
             Some(Trouble::Killed) => return self.comes(back, id, Coming::Failed(Failure::Refused)),
-            Some(Trouble::Status(status)) => return self.comes(back, id, Coming::Head(status, None)),
+            Some(Trouble::Status(status)) => return self.comes(back, id, Coming::Head(status, None, None)),
             _ => {}
         }
         let (answered, body) = match ask.kind {
             AskKind::Multivariant => (there, Coming::Playlist(self.world.multivariant())),
+            AskKind::Steering => return self.comes(back, id, Coming::Head(404, None, None)),
             AskKind::Media { .. } => {
                 let msn = ask.url.target().split_once("_HLS_msn=").map(|(_, msn)| msn.parse().unwrap_or(0));
                 assert!(msn.is_some() == ask.is_blocking || self.world.garbles_one_in.is_some());
@@ -412,17 +468,32 @@ impl Story {
             && there < until
         {
             if head < from {
-                self.comes(head, id, Coming::Head(200, None));
+                self.comes(head, id, Coming::Head(200, None, None));
             }
             return self.comes(from.max(there), id, Coming::Failed(Failure::Reset));
         }
-        self.comes(head, id, Coming::Head(200, None));
+        self.comes(head, id, Coming::Head(200, None, None));
         let mut progress = head + Duration::from_secs(1);
         while progress < whole {
             self.comes(progress, id, Coming::Progress);
             progress += Duration::from_secs(1);
         }
         self.comes(whole, id, body);
+    }
+
+    fn steer(&mut self, ask: &Ask, there: Duration, back: Duration) {
+        let steering = self.world.steering.clone().unwrap_or_default();
+        let target = ask.url.target();
+        assert!(target.starts_with("/steer/token/demo?_HLS_pathway=%22edge"), "{target}");
+        if steering.away.is_some_and(|(from, until)| (from..until).contains(&there)) {
+            return self.comes(back, ask.id, Coming::Failed(Failure::Refused));
+        }
+        if let Some((_, status, wait)) = steering.refuses.filter(|(from, ..)| *from <= there) {
+            return self.comes(back, ask.id, Coming::Head(status, None, wait));
+        }
+        let manifest = self.world.manifest(&steering, there);
+        self.comes(back, ask.id, Coming::Head(200, None, None));
+        self.comes(back + Duration::from_micros(100), ask.id, Coming::Manifest(manifest));
     }
 
     /// What a person with a stop-watch would count: stalls and how long they were, from the arrivals alone.

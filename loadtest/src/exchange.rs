@@ -278,9 +278,7 @@ impl Answering {
             exchange.core.shared.plan.hash_every.is_some_and(|every| sequence.is_multiple_of(every))
         };
         let body = match exchange.ask.kind {
-            AskKind::Multivariant | AskKind::Media { .. } | AskKind::Steering => {
-                Body::Playlist(Vec::new())
-            }
+            AskKind::Multivariant | AskKind::Media { .. } | AskKind::Steering => Body::Playlist(Vec::new()),
             AskKind::Segment { sequence, .. } if exchange.ask.range.is_none() && is_hashed(sequence.0) => {
                 Body::Hashed(Box::default())
             }

@@ -2,7 +2,7 @@
 
 import { h } from './controls';
 import type { Player } from './player';
-import { rate, seconds } from './words';
+import { clock, rate, seconds } from './words';
 
 export class Overlay {
   readonly element: HTMLElement;
@@ -20,20 +20,25 @@ export class Overlay {
   }
 
   facts(): Record<string, string> {
-    const { video, hls, edges, stalls } = this.player;
-    const ahead = video.buffered.length ? video.buffered.end(video.buffered.length - 1) - video.currentTime : 0;
+    const { video, hls, edges, stalls, steering } = this.player;
     const level = hls?.levels[hls.currentLevel];
+    const change = edges.changes.at(-1);
+    const name = (origin: string) => edges.id(origin) ?? new URL(origin).host;
+    const age = (performance.now() - (steering?.heardAt ?? NaN)) / 1000;
     const frames = video.getVideoPlaybackQuality?.();
     return {
       edge: edges.current ?? '–',
       'edges known': String(edges.all.length),
       picture: level ? `${level.width}×${level.height}, ${rate(level.maxBitrate)}` : '–',
-      buffer: seconds(ahead),
-      latency: seconds(this.player.latency),
+      buffer: seconds(this.player.held),
+      latency: `${seconds(this.player.latency)}, played at ${video.playbackRate}`,
       throughput: hls ? rate(hls.bandwidthEstimate) : '–',
       'pictures dropped': frames ? `${frames.droppedVideoFrames} of ${frames.totalVideoFrames}` : '–',
-      hedges: String(edges.hedges),
+      hedges: `${edges.hedges}, ${edges.resumed} of them in the middle of a body`,
       'edge switches': String(edges.switches),
+      'last switch': change ? `${clock(change.at)} ${name(change.from)} → ${name(change.to)}: ${change.why}` : '–',
+      'edges resting': edges.resting.map(name).join(', ') || '–',
+      steering: steering?.order.length ? `${steering.order.join(', ')}, said ${seconds(age)} ago` : '–',
       stalls: `${stalls.length}, ${stalls.reduce((sum, stall) => sum + stall.ms, 0)} ms`,
     };
   }

@@ -4,7 +4,10 @@
 
 import Hls from 'hls.js/light';
 import type { ErrorData, ManifestLoadedData } from 'hls.js';
-import { Edges, hedgedLoader } from './hedge';
+import { Edges } from '../builtin/hedge.js';
+import { hedgedLoader } from './loader';
+import { pace } from './pace';
+import { Steering } from './steering';
 import { NO_MSE, ofHls, type Trouble } from './words';
 
 /** The id under which a multivariant playlist lists the edges as `id=origin` pairs (EXT-X-SESSION-DATA). */
@@ -23,6 +26,7 @@ export type State = 'starting' | 'playing' | 'paused' | 'reconnecting' | 'stoppe
 
 export class Player {
   readonly edges = new Edges();
+  steering: Steering | null = null;
   readonly stalls: Stall[] = [];
   trouble: Trouble | null = null;
   state: State = 'starting';
@@ -41,6 +45,7 @@ export class Player {
     video.addEventListener('waiting', () => this.waits());
     video.addEventListener('playing', () => this.plays());
     video.addEventListener('pause', () => this.turn('paused'));
+    video.addEventListener('timeupdate', () => this.keepPace());
     this.start();
     setInterval(() => this.look(), 1000);
   }
@@ -83,6 +88,8 @@ export class Player {
 
   private start() {
     this.hls?.destroy();
+    this.steering?.stop();
+    this.steering = null;
     if (!Hls.isSupported()) {
       if (this.video.canPlayType('application/vnd.apple.mpegurl')) {
         // Native HLS: no failover between edges, better than nothing.
@@ -98,7 +105,8 @@ export class Player {
       loader: hedgedLoader(this.edges),
       liveSyncDurationCount: 3,
       liveMaxLatencyDurationCount: 12,
-      maxLiveSyncPlaybackRate: 1.1,
+      // Ours is slower too where that is needed.
+      maxLiveSyncPlaybackRate: 1,
       liveMaxUnchangedPlaylistRefresh: 3,
       backBufferLength: 30,
       workerPath: WORKER_PATH,
@@ -106,6 +114,7 @@ export class Player {
     this.hls = hls;
     hls.on(Hls.Events.MANIFEST_LOADED, (_, data) => this.learn(data));
     hls.on(Hls.Events.MANIFEST_PARSED, () => {
+      this.keepOnePathway(hls);
       this.trouble = null;
       void this.play();
       this.onchange();
@@ -123,10 +132,26 @@ export class Player {
   }
 
   private learn(data: ManifestLoadedData) {
-    const origins = data.levels.map((level) => new URL(level.url).origin);
+    for (const level of data.levels) this.edges.learn(new URL(level.url).origin, level.attrs['PATHWAY-ID']);
     const listed = data.sessionData?.[EDGES_ID]?.['VALUE'];
-    if (listed) origins.push(...listed.split(' ').map((pair: string) => pair.slice(pair.indexOf('=') + 1)));
-    this.edges.learn(origins);
+    for (const pair of listed?.split(' ') ?? []) {
+      const at = pair.indexOf('=');
+      this.edges.learn(pair.slice(at + 1), pair.slice(0, at));
+    }
+    const server = data.contentSteering?.uri;
+    if (server) this.steering = new Steering(this.edges, () => this.hls?.bandwidthEstimate ?? NaN, server);
+  }
+
+  /** To hls.js there is one place for everything, the first listed: whichever edge has it is the loader's business. */
+  private keepOnePathway(hls: Hls) {
+    const place = (level: { attrs: Record<string, string> }) => level.attrs['PATHWAY-ID'];
+    const origin = this.edges.all[0];
+    const first = hls.levels.find((level) => new URL(level.url[0] ?? '', location.href).origin === origin);
+    if (!first) return;
+    for (let at = hls.levels.length - 1; at >= 0; at -= 1) {
+      const level = hls.levels[at];
+      if (level && place(level) !== place(first)) hls.removeLevel(at);
+    }
   }
 
   private fails(data: ErrorData) {
@@ -144,6 +169,18 @@ export class Player {
   private again() {
     clearTimeout(this.retry);
     this.retry = setTimeout(() => this.start(), RETRY_MS);
+  }
+
+  /** Seconds held ahead of what is shown. */
+  get held(): number {
+    const { buffered, currentTime } = this.video;
+    return buffered.length ? buffered.end(buffered.length - 1) - currentTime : 0;
+  }
+
+  private keepPace() {
+    const { hls, video, held } = this;
+    const rate = pace({ latency: hls?.latency ?? NaN, target: hls?.targetLatency ?? NaN, held, rate: video.playbackRate });
+    if (video.playbackRate !== rate) video.playbackRate = rate;
   }
 
   private look() {

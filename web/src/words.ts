@@ -35,3 +35,8 @@ export function behind(latency: number): string {
   if (!Number.isFinite(latency) || latency <= 0) return '';
   return latency < 100 ? `${Math.round(latency)} s behind live` : `${Math.round(latency / 60)} min behind live`;
 }
+
+/** A moment of the day. */
+export function clock(at: number): string {
+  return new Date(at).toLocaleTimeString([], { hour12: false });
+}

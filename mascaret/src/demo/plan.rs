@@ -17,6 +17,9 @@ const MEDIA: u16 = 7001;
 const CONTROL: u16 = 7002;
 const OPERATOR: u16 = 9090;
 
+/// Bytes of a unix socket's path, at most (unix(7)); in a folder that is deeper nothing is handed over.
+const SOCKET_PATH_BYTES: usize = 107;
+
 /// What the patterns publish, one on each ingest.
 const PATTERNS: [&str; 2] = ["tide", "bore"];
 /// What a person publishes.
@@ -155,8 +158,19 @@ impl Plan {
     }
 
     fn common(&self, operator: SocketAddr) -> String {
+        self.common_and(operator, "")
+    }
+
+    /// With more of the operator's settings.
+    fn common_and(&self, operator: SocketAddr, more: &str) -> String {
         let certs = quoted(&self.certificates().display().to_string());
-        format!("\n[operator]\nlisten = \"{operator}\"\n\n[certificates]\ndirectory = {certs}\n")
+        format!("\n[operator]\nlisten = \"{operator}\"\n{more}\n[certificates]\ndirectory = {certs}\n")
+    }
+
+    /// Where an edge offers its sockets to the next process: who starts it again by hand interrupts nobody.
+    fn handover(&self, name: &str) -> String {
+        let path = self.directory.join(format!("{name}.sock")).display().to_string();
+        if path.len() > SOCKET_PATH_BYTES { String::new() } else { format!("handover = {}\n", quoted(&path)) }
     }
 
     pub(crate) fn certificates(&self) -> PathBuf {
@@ -219,7 +233,7 @@ impl Plan {
             "id = \"{name}\"\nhttp = \"{http}\"\nhttps = \"{https}\"\nlbs = {lbs:?}\ncapacity = \"500 Mbit/s\"\n\
              cores = 1\nticket_key = {}\n{}",
             quoted(&self.ticket_key().display().to_string()),
-            self.common(operator)
+            self.common_and(operator, &self.handover(&name))
         );
         NodePlan { name, role: "edge", operator, listens: vec![("http", http), ("https", https)], settings }
     }

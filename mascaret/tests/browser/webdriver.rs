@@ -53,7 +53,8 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    pub(crate) fn start(driver: &Path) -> Self {
+    /// `more` are flags of Chromium beside the usual ones.
+    pub(crate) fn start(driver: &Path, more: &[String]) -> Self {
         let profile = tempfile::tempdir().expect("a folder for the browser");
         let mut command = Command::new(driver);
         command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -72,6 +73,7 @@ impl Browser {
         let port = port.recv_timeout(ANSWER_MAX).expect("chromedriver says its port");
         let mut browser = Self { port, session: String::new(), driver: Some(driver), profile };
         let mut flags: Vec<String> = FLAGS.map(str::to_owned).into();
+        flags.extend_from_slice(more);
         flags.push(browser.profile_flag());
         flags.push("--window-size=1280,800".into());
         let wanted = json!({ "capabilities": { "alwaysMatch": {

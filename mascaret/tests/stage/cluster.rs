@@ -2,6 +2,8 @@
 //!
 //! A story that is cut short leaves nobody behind: the demo ends with the test, and its nodes with the demo.
 
+use std::cell::RefCell;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -53,6 +55,8 @@ pub(crate) struct Cluster {
     pub(crate) edges: Vec<(String, String)>,
     events: Receiver<Value>,
     process: Ours,
+    /// Nodes that were ended and started again, by us and not by the demo.
+    revived: RefCell<Vec<(String, Ours)>>,
     folder: TempDir,
 }
 
@@ -62,7 +66,12 @@ impl Cluster {
         let folder = tempfile::tempdir().expect("a folder for the cluster");
         let mut command = Command::new(mascaret());
         command.args(["demo", "--json", "--for", &format!("{}s", wanted.lasts)]);
-        command.args(["--port-offset", &wanted.port_offset.to_string(), "--edges", &wanted.edges.to_string()]);
+        command.args([
+            "--port-offset",
+            &wanted.port_offset.to_string(),
+            "--edges",
+            &wanted.edges.to_string(),
+        ]);
         command.args(wanted.words).arg("--dir").arg(folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let child = node::program::dies_with_us(&mut command).spawn().expect("mascaret demo");
@@ -75,7 +84,8 @@ impl Cluster {
             lines.filter_map(|line| serde_json::from_str(&line).ok()).try_for_each(|event| tell.send(event))
         });
         let (watch, start, edges) = (String::new(), Value::Null, Vec::new());
-        let mut cluster = Self { watch, start, edges, events, process, folder };
+        let revived = RefCell::default();
+        let mut cluster = Self { watch, start, edges, events, process, revived, folder };
         let start = cluster.wait(FED_MAX, "the start", |event| event["event"] == "start");
         cluster.watch = start["watch"][0].as_str().unwrap_or_default().to_owned();
         let edges = start["edges"].as_array().expect("the edges");
@@ -119,8 +129,45 @@ impl Cluster {
         processes::kill(self.process_of(node));
     }
 
-    /// The demo's own child with that node's settings.
+    /// Starts a node that was killed once more, and waits until it serves what the others serve.
+    pub(crate) fn revive(&self, edge: &str) {
+        self.begin("edge", edge);
+        let at = self.edges.iter().find(|(name, _)| name == edge).map(|(_, at)| at.clone()).expect("an edge");
+        super::wait_for_segments([&*at], &self.broadcast(), 4);
+    }
+
+    /// Starts a node with the settings that the demo has written for it.
+    pub(crate) fn begin(&self, role: &str, node: &str) {
+        let log = File::options()
+            .append(true)
+            .create(true)
+            .open(self.folder.path().join(format!("logs/{node}.log")));
+        let log = log.expect("its log");
+        let mut command = Command::new(mascaret());
+        command.args([role, "--settings"]).arg(self.folder.path().join(format!("{node}.toml")));
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("one file twice")).stderr(log);
+        let child = node::program::dies_with_us(&mut command).spawn().expect("mascaret");
+        self.revived.borrow_mut().push((node.to_owned(), Ours(child)));
+    }
+
+    /// `host:port` of a balancer, `lb1` or `lb2`.
+    pub(crate) fn balancer(&self, lb: &str) -> String {
+        let at = usize::from(lb == "lb2");
+        let url = self.start["watch"][at].as_str().expect("where to watch");
+        url.trim_start_matches("http://").trim_end_matches('/').to_owned()
+    }
+
+    /// The first balancer's multivariant playlist of a broadcast, as text.
+    pub(crate) fn entry(&self, broadcast: &str) -> String {
+        super::text(&self.balancer("lb1"), &format!("/live/{broadcast}/index.m3u8"))
+    }
+
+    /// The child with that node's settings: the one that was started last.
     pub(crate) fn process_of(&self, node: &str) -> i32 {
+        let revived = self.revived.borrow();
+        if let Some((_, revived)) = revived.iter().rfind(|(name, _)| name == node) {
+            return revived.0.id() as i32;
+        }
         let settings = self.folder.path().join(format!("{node}.toml"));
         let demo = self.process.0.id() as i32;
         let mut found = processes::with_argument(|word| Path::new(word) == settings);

@@ -58,6 +58,17 @@ pub(crate) fn go_on(number: i32) {
     signal(number, libc::SIGCONT);
 }
 
+/// `SIGTERM`: it is asked to end.
+pub(crate) fn end(number: i32) {
+    signal(number, libc::SIGTERM);
+}
+
+/// Whether it has not ended; whoever has, and was not waited for, has.
+pub(crate) fn runs(number: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
 fn signal(number: i32, signal: i32) {
     assert!(number > 1, "not a process of ours: {number}");
     // SAFETY: kill(2) touches no memory; the number was just found to be one of our own processes.

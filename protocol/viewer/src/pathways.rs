@@ -87,7 +87,8 @@ impl Pathways {
     }
 
     fn pack(bandwidths: Box<[u64]>, list: Vec<(&str, &str, Rungs)>, current: u8) -> Self {
-        let mut names = String::with_capacity(list.iter().map(|(origin, id, _)| origin.len() + id.len()).sum());
+        let mut names =
+            String::with_capacity(list.iter().map(|(origin, id, _)| origin.len() + id.len()).sum());
         let pack = |(origin, id, rungs): (&str, &str, Rungs)| {
             let begin = names.len() as u32;
             names.push_str(origin);

@@ -147,7 +147,9 @@ impl fmt::Display for Quoted<'_> {
         f.write_str("%22")?;
         for byte in self.0.bytes() {
             match byte {
-                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'.' | b'-' | b'_' => write!(f, "{}", char::from(byte))?,
+                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'.' | b'-' | b'_' => {
+                    write!(f, "{}", char::from(byte))?
+                }
                 byte => write!(f, "%{byte:02X}")?,
             }
         }

@@ -68,7 +68,9 @@ fn one_edge_of_three_lost_is_not_noticed() {
         let steering = chance.yes(2).then(|| Steering {
             notices_after: chance.millis(300, 4000),
             // As often as not nobody is there when it matters.
-            away: chance.yes(3).then(|| (ARRIVES + chance.millis(0, 20_000), ARRIVES + chance.millis(20_000, 90_000))),
+            away: chance
+                .yes(3)
+                .then(|| (ARRIVES + chance.millis(0, 20_000), ARRIVES + chance.millis(20_000, 90_000))),
             ..Steering::default()
         });
         let world = World { steering, ..world };

@@ -36,7 +36,9 @@ fn watched(world: World, options: Options, long: Duration) -> Story {
 fn asked(story: &Story) -> Vec<(f64, String)> {
     let steering = story.asks.iter().filter(|(_, ask)| ask.kind == AskKind::Steering);
     let told = |target: &str| target.split_once('?').map_or("", |(_, query)| query).to_owned();
-    steering.map(|(at, ask)| (((*at - ARRIVES).as_secs_f64() * 10.0).round() / 10.0, told(ask.url.target()))).collect()
+    steering
+        .map(|(at, ask)| (((*at - ARRIVES).as_secs_f64() * 10.0).round() / 10.0, told(ask.url.target())))
+        .collect()
 }
 
 /// Every switch: when, where to, why.
@@ -102,14 +104,16 @@ fn a_server_that_is_away_leaves_the_last_order_and_is_asked_again() {
     let story = watched(steered(steering), player(Player::Page), secs(32.0));
     let at: Vec<f64> = asked(&story).into_iter().map(|(at, _)| at).collect();
     assert_eq!(at, [0.0, 5.1, 10.1, 15.1, 20.1, 25.1, 30.2], "after a TTL, whether it answered or not");
-    let failed = |event: &Event| matches!(event, Event::Failed { kind: AskKind::Steering, why: Failure::Refused, .. });
+    let failed =
+        |event: &Event| matches!(event, Event::Failed { kind: AskKind::Steering, why: Failure::Refused, .. });
     assert_eq!(story.count(failed), 4);
     assert_eq!(switches(&story).len(), 1, "to where it wished at the start, and nowhere else");
 }
 
 #[test]
 fn gone_is_for_good_and_busy_is_for_as_long_as_it_says() {
-    let refuses = |status, wait| Steering { refuses: Some((after(3.0), status, wait)), ..Steering::default() };
+    let refuses =
+        |status, wait| Steering { refuses: Some((after(3.0), status, wait)), ..Steering::default() };
     let times = |steering| {
         let story = watched(steered(steering), player(Player::Page), secs(40.0));
         asked(&story).into_iter().map(|(at, _)| at).collect::<Vec<_>>()
@@ -134,7 +138,8 @@ fn an_order_does_not_bring_it_back_to_where_it_failed() {
 #[test]
 fn who_takes_no_notice_asks_nobody() {
     let options = Options { steering: None, ..player(Player::Page) };
-    let story = watched(steered(Steering { wishes: Some((ARRIVES, 2)), ..Steering::default() }), options, MINUTE);
+    let story =
+        watched(steered(Steering { wishes: Some((ARRIVES, 2)), ..Steering::default() }), options, MINUTE);
     assert_eq!((asked(&story), switches(&story)), (vec![], vec![]));
 }
 
@@ -167,7 +172,10 @@ fn players_leave_a_silent_edge_when_they_do() {
     for (hold_back, noticed) in [(6.0, 1), (8.0, 0)] {
         let options = Options { hold_back: Some(secs(hold_back)), ..player(Player::HlsJs) };
         let (steered, stalls) = away(hole, options, steering());
-        assert!(steered.unwrap() < 6.5 && stalls == noticed, "{hold_back} s back: {steered:?}, {stalls} stalls");
+        assert!(
+            steered.unwrap() < 6.5 && stalls == noticed,
+            "{hold_back} s back: {steered:?}, {stalls} stalls"
+        );
     }
     // A refusal is believed at once by both; 5xx is not, by one of them.
     for trouble in [Trouble::Killed, Trouble::Status(404)] {

@@ -1,0 +1,193 @@
+//! Hundreds of simulated viewers that behave as our page does, and edges that are killed, that hang, that are started
+//! again: nobody stalls, and nobody stays where nothing is to be had.
+//!
+//! 120 viewers; `MASCARET_LOSS_VIEWERS=500` for a release. `MASCARET_LOSS_PLAYERS=all` has the other players too, whose
+//! figures are printed. Skipped, and said so, where `mascaret-transcode` was not built.
+
+mod stage;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use stage::cluster::{Cluster, Wanted, has_transcode, mascaret};
+use stage::processes::{self, Ours};
+
+/// Ports of their own, so that a demo that somebody is watching goes on.
+const PORT_OFFSET: u16 = 14_000;
+/// All are off an edge that gives nothing by then; the series has a grain of a second.
+const AWAY_MAX: Duration = Duration::from_millis(7_500);
+
+/// Viewers that watch, and what they say when they have left.
+struct Crowd {
+    process: Ours,
+    report: PathBuf,
+    began: Instant,
+    lasts: Duration,
+}
+
+impl Crowd {
+    fn comes(cluster: &Cluster, viewers: u32, lasts: u64, words: &[&str]) -> Self {
+        let report = cluster.folder().join("report.json");
+        let mut command = Command::new(mascaret());
+        command.args(["loadtest", &cluster.playlist(&cluster.broadcast()), "--quiet", "--ramp", "4s"]);
+        command.args(["--viewers", &viewers.to_string(), "--for", &format!("{lasts}s"), "--json"]);
+        command.arg(&report).args(words).stdin(Stdio::null());
+        let began = Instant::now();
+        let process = Ours(node::program::dies_with_us(&mut command).spawn().expect("mascaret loadtest"));
+        Self { process, report, began, lasts: Duration::from_secs(lasts) }
+    }
+
+    /// Waits until so long after it began; when that is, in whole seconds.
+    fn watches_until(&self, seconds: u64) -> u64 {
+        sleep(Duration::from_secs(seconds).saturating_sub(self.began.elapsed()));
+        self.began.elapsed().as_secs()
+    }
+
+    fn leaves(mut self) -> Value {
+        let most = self.lasts + Duration::from_secs(20);
+        while self.process.0.try_wait().expect("a child").is_none() {
+            assert!(self.began.elapsed() < most, "they do not leave");
+            sleep(Duration::from_millis(50));
+        }
+        read(&self.report)
+    }
+}
+
+fn read(report: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(report).expect("a report")).expect("JSON")
+}
+
+fn viewers() -> u32 {
+    std::env::var("MASCARET_LOSS_VIEWERS").ok().and_then(|text| text.parse().ok()).unwrap_or(120)
+}
+
+fn cluster(port_offset: u16) -> Cluster {
+    let cluster = Cluster::start(Wanted { port_offset, edges: 4, lasts: 400, words: &[] });
+    cluster.wait_until_fed();
+    // A viewer begins three target durations behind the end: as many there must be, and one to spare.
+    stage::wait_for_segments(cluster.edges.iter().map(|(_, at)| &**at), &cluster.broadcast(), 4);
+    cluster
+}
+
+/// How many seconds after `from` somebody still came from where nothing was to be had, and how many did in all.
+fn away(report: &Value, from: u64, until: u64) -> (u64, u64) {
+    let points = report["series"]["points"].as_array().expect("a series");
+    let within =
+        |point: &&Value| point["second"].as_u64().is_some_and(|second| (from..until).contains(&second));
+    let came = |point: &Value| point["got_away"].as_u64().unwrap_or(0);
+    let last = points
+        .iter()
+        .filter(within)
+        .filter(|point| came(point) > 0)
+        .filter_map(|point| point["second"].as_u64())
+        .max();
+    // A point is named after its beginning.
+    (last.map_or(0, |last| last + 1 - from), points.iter().filter(within).map(came).sum())
+}
+
+/// Requests for media that came to nothing. Steering asks a balancer, and may wait.
+fn failed(report: &Value) -> u64 {
+    let kinds = report["errors"]["by_kind"].as_object().expect("errors by kind");
+    let media = kinds.iter().filter(|(kind, _)| *kind != "steering");
+    media
+        .flat_map(|(_, classes)| classes.as_object().into_iter().flatten())
+        .filter_map(|(_, times)| times.as_u64())
+        .sum()
+}
+
+/// One edge is killed after 12 s, another one hangs from 22 s on.
+fn lose(cluster: &Cluster, viewers: u32, words: &[&str]) -> (Value, [(u64, u64); 2]) {
+    let crowd = Crowd::comes(cluster, viewers, 36, words);
+    let [(killed, _), (hung, _), ..] = &cluster.edges[..] else { panic!("two edges to lose") };
+    let hangs = cluster.process_of(hung);
+    let at = crowd.watches_until(12);
+    cluster.kill(killed);
+    let later = crowd.watches_until(22);
+    processes::hang(hangs);
+    let report = crowd.leaves();
+    processes::go_on(hangs);
+    cluster.revive(killed);
+    let aways = [away(&report, at, later), away(&report, later, 36)];
+    println!(
+        "{words:?}: {killed} killed: {} viewers off it, the last within {} s; {hung} hangs: {}, within {} s; {} stalls, \
+         {:.1} s in all; from what was due to elsewhere p50 {} ms, max {} ms; switches {}, hedges {}, failed {}",
+        aways[0].1,
+        aways[0].0,
+        aways[1].1,
+        aways[1].0,
+        report["playback"]["stalls"],
+        report["playback"]["stalled_seconds"].as_f64().unwrap_or_default(),
+        report["playback"]["got_away"]["p50_us"].as_u64().unwrap_or(0) / 1000,
+        report["playback"]["got_away"]["max_us"].as_u64().unwrap_or(0) / 1000,
+        report["notices"]["switched"],
+        report["notices"]["hedged"],
+        failed(&report),
+    );
+    (report, aways)
+}
+
+#[test]
+fn an_edge_is_killed_and_another_one_hangs_and_nobody_stalls() {
+    if !has_transcode() {
+        return;
+    }
+    let cluster = cluster(PORT_OFFSET);
+    let viewers = viewers();
+    let (report, aways) = lose(&cluster, viewers, &["--hedge"]);
+    assert_eq!(report["viewers"]["started"], viewers, "{:#}", report["viewers"]);
+    assert_eq!(report["playback"]["stalls"], 0, "{:#}", report["playback"]);
+    assert_eq!(report["viewers"]["at_end"]["fine"], viewers, "{:#}", report["viewers"]);
+    for (last, came) in aways {
+        assert!(came > 0, "nobody watched at the edge that was lost");
+        assert!(Duration::from_secs(last) <= AWAY_MAX, "the last is away after {last} s");
+    }
+    if std::env::var("MASCARET_LOSS_PLAYERS").is_ok_and(|text| text == "all") {
+        for words in
+            [&["--player", "page"][..], &["--player", "hls.js"], &["--player", "hls.js", "--no-steering"]]
+        {
+            sleep(Duration::from_secs(3));
+            lose(&cluster, viewers, words);
+        }
+    }
+}
+
+#[test]
+fn every_edge_and_balancer_is_started_again_and_nobody_notices() {
+    if !has_transcode() {
+        return;
+    }
+    let cluster = cluster(PORT_OFFSET + 1000);
+    let viewers = viewers();
+    let crowd = Crowd::comes(&cluster, viewers, 45, &["--hedge"]);
+    crowd.watches_until(10);
+    for (edge, _) in &cluster.edges {
+        let before = cluster.process_of(edge);
+        let began = Instant::now();
+        // Takes the sockets over, is filled, and relieves the one that is there.
+        cluster.begin("edge", edge);
+        stage::wait(&format!("the end of the old {edge}"), || (!processes::runs(before)).then_some(()));
+        println!("{edge} relieved after {} ms", began.elapsed().as_millis());
+    }
+    for lb in ["lb1", "lb2"] {
+        let before = cluster.process_of(lb);
+        processes::end(before);
+        stage::wait(&format!("the end of {lb}"), || (!processes::runs(before)).then_some(()));
+        cluster.begin("lb", lb);
+        let at = cluster.balancer(lb);
+        let path = format!("/live/{}/index.m3u8", cluster.broadcast());
+        stage::wait(&format!("{lb} to know the edges"), || {
+            (stage::fetch(&at, &path)?.0 == 200).then_some(())
+        });
+    }
+    println!("all of them started again by second {}", crowd.began.elapsed().as_secs());
+    assert!(crowd.began.elapsed() < crowd.lasts, "it took longer than the viewers watched");
+    let report = crowd.leaves();
+    println!("{:#}\n{:#}", report["errors"], report["notices"]);
+    assert_eq!(report["viewers"]["started"], viewers, "{:#}", report["viewers"]);
+    assert_eq!(report["playback"]["stalls"], 0, "{:#}", report["playback"]);
+    assert_eq!(failed(&report), 0, "{:#}", report["errors"]);
+}

@@ -12,7 +12,7 @@ const TTL_MAX_S = 3600;
 /** A balancer that is silent for so long is away. */
 const ANSWER_MAX_MS = 2500;
 
-interface Manifest {
+interface Order {
   VERSION: number;
   TTL?: number;
   'RELOAD-URI'?: string;
@@ -58,7 +58,7 @@ export class Steering {
       // Not to be asked any more.
       if (answer.status === 410) return;
       if (answer.status === 429) this.wait(Number(answer.headers.get('retry-after')) || this.ttl);
-      else if (answer.ok) this.take((await answer.json()) as Manifest, url);
+      else if (answer.ok) this.take((await answer.json()) as Order, url);
     } catch {
       // Away, or not to be understood: the last order stays.
     }
@@ -66,11 +66,11 @@ export class Steering {
     if (!this.isOver) this.timer = setTimeout(() => void this.ask(), this.ttl * 1000);
   }
 
-  private take(manifest: Manifest, from: URL) {
-    if (manifest.VERSION !== 1) return;
-    this.wait(Number(manifest.TTL) || TTL_S);
-    if (manifest['RELOAD-URI']) this.uri = new URL(manifest['RELOAD-URI'], from).href;
-    const order = manifest['PATHWAY-PRIORITY'];
+  private take(said: Order, from: URL) {
+    if (said.VERSION !== 1) return;
+    this.wait(Number(said.TTL) || TTL_S);
+    if (said['RELOAD-URI']) this.uri = new URL(said['RELOAD-URI'], from).href;
+    const order = said['PATHWAY-PRIORITY'];
     if (!Array.isArray(order)) return;
     this.order = order.map(String);
     this.heardAt = performance.now();

@@ -148,8 +148,11 @@ impl Viewer {
         let pathway = open.pathway;
         if let Some(loser) = loser {
             self.out.push_back(Output::Cancel(loser.id));
-            self.missed(&loser);
-            self.rest(loser.pathway, SwitchReason::Slower, at);
+            // Who was asked later has had no time yet.
+            if loser.id < id {
+                self.missed(&loser);
+                self.rest(loser.pathway, SwitchReason::Slower, at);
+            }
         }
         if pathway == ENTRY {
             return;

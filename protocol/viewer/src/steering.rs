@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 /// Bytes of a steering manifest that are read.
-pub(crate) const MANIFEST_BYTES: usize = 64 << 10;
+pub(crate) const ORDER_BYTES: usize = 64 << 10;
 
 /// Names of an order that are looked at: four times as many as there are pathways.
 pub(crate) const NAMES_READ: usize = 64;
@@ -31,7 +31,7 @@ pub(crate) struct Steering {
 }
 
 #[derive(serde::Deserialize)]
-struct Manifest<'a> {
+struct Order<'a> {
     #[serde(rename = "VERSION")]
     version: u64,
     #[serde(rename = "TTL")]
@@ -77,22 +77,22 @@ impl Viewer {
         if self.slot_of(id) != Some(Slot::Steering) {
             return;
         }
-        let manifest = body.get(..MANIFEST_BYTES.min(body.len())).and_then(|body| {
-            let manifest: Manifest<'_> = serde_json::from_slice(body).ok()?;
-            (manifest.version == 1).then_some(manifest)
+        let order = body.get(..ORDER_BYTES.min(body.len())).and_then(|body| {
+            let order: Order<'_> = serde_json::from_slice(body).ok()?;
+            (order.version == 1).then_some(order)
         });
-        let Some(manifest) = manifest else { return self.fail(Slot::Steering, id, Failure::Unreadable, at) };
+        let Some(order) = order else { return self.fail(Slot::Steering, id, Failure::Unreadable, at) };
         let from = self.loads[Slot::Steering as usize].as_mut().and_then(|load| load.take(id));
         self.cancel(Slot::Steering);
         if let Some((steering, from)) = self.steering.as_mut().zip(from) {
-            if let Some(ttl) = manifest.ttl.and_then(|ttl| Duration::try_from_secs_f64(ttl).ok()) {
+            if let Some(ttl) = order.ttl.and_then(|ttl| Duration::try_from_secs_f64(ttl).ok()) {
                 steering.ttl = ttl.clamp(TTL_MIN, TTL_MAX);
             }
-            let reload = manifest.reload_uri.and_then(|uri| from.url.resolve(&uri).ok());
+            let reload = order.reload_uri.and_then(|uri| from.url.resolve(&uri).ok());
             steering.uri = reload.unwrap_or_else(|| steering.uri.clone());
             steering.ask_at = Some(at + steering.ttl);
         }
-        let names = manifest.priority.iter().take(NAMES_READ).map(AsRef::as_ref);
+        let names = order.priority.iter().take(NAMES_READ).map(AsRef::as_ref);
         if let Some(to) = self.pathways.prefer(names, at) {
             self.go_to(to, at);
         }

@@ -182,14 +182,14 @@ impl World {
     }
 
     /// The steering manifest at that moment.
-    fn manifest(&self, steering: &Steering, at: Duration) -> String {
+    fn order(&self, steering: &Steering, at: Duration) -> String {
         let believed_at = at.saturating_sub(steering.notices_after);
-        let mut order: Vec<usize> = (0..self.edges.len()).collect();
-        order.sort_by_key(|edge| self.trouble_at(*edge, believed_at).is_some());
+        let mut edges: Vec<usize> = (0..self.edges.len()).collect();
+        edges.sort_by_key(|edge| self.trouble_at(*edge, believed_at).is_some());
         if let Some((_, wished)) = steering.wishes.filter(|(from, _)| *from <= at) {
-            order.sort_by_key(|edge| *edge != wished);
+            edges.sort_by_key(|edge| *edge != wished);
         }
-        let names: Vec<_> = order.into_iter().map(|edge| format!("\"edge{edge}\"")).collect();
+        let names: Vec<_> = edges.into_iter().map(|edge| format!("\"edge{edge}\"")).collect();
         let (ttl, names) = (steering.ttl.as_secs(), names.join(","));
         format!(
             "{{\"VERSION\":1,\"TTL\":{ttl},\"RELOAD-URI\":\"/steer/token/demo\",\"PATHWAY-PRIORITY\":[{names}]}}"
@@ -233,7 +233,7 @@ impl World {
 
 enum Coming {
     Head(u16, Option<String>, Option<Duration>),
-    Manifest(String),
+    Order(String),
     Progress,
     Playlist(String),
     Segment(u64),
@@ -337,7 +337,7 @@ impl Story {
             return;
         }
         match coming {
-            Coming::Manifest(body) => {
+            Coming::Order(body) => {
                 self.asked.remove(&ask);
                 self.push(Input::Steering { ask, body: body.as_bytes() });
             }
@@ -491,9 +491,9 @@ impl Story {
         if let Some((_, status, wait)) = steering.refuses.filter(|(from, ..)| *from <= there) {
             return self.comes(back, ask.id, Coming::Head(status, None, wait));
         }
-        let manifest = self.world.manifest(&steering, there);
+        let order = self.world.order(&steering, there);
         self.comes(back, ask.id, Coming::Head(200, None, None));
-        self.comes(back + Duration::from_micros(100), ask.id, Coming::Manifest(manifest));
+        self.comes(back + Duration::from_micros(100), ask.id, Coming::Order(order));
     }
 
     /// What a person with a stop-watch would count: stalls and how long they were, from the arrivals alone.

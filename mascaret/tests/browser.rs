@@ -86,7 +86,7 @@ fn players_go_on_whatever_happens_to_their_edge() {
 
 fn it_plays_through_the_balancer(browser: &Browser, cluster: &Cluster) {
     page::open(browser, &format!("{}watch/tide", cluster.watch));
-    watch(browser, Duration::from_secs(12), "an ordinary evening");
+    watch(browser, Duration::from_secs(8), "an ordinary evening");
 }
 
 fn it_goes_on_when_its_edge_is_killed(browser: &Browser, cluster: &Cluster) {

@@ -1,7 +1,7 @@
 // Content steering (RFC 8216bis, 7): the balancer says which edge it would like this viewer to use, and is asked again
 // and again.
 //
-// Our own few lines instead of hls.js' full build: docs/decisions/0011-steering-in-the-page.md.
+// Our own few lines instead of hls.js' full build: docs/decisions/0012-steering-in-the-page.md.
 
 import type { Edges } from '../builtin/hedge.js';
 

@@ -5,7 +5,7 @@
 use edgefan::{Address, Standing};
 use node::fan::control::client::Told;
 use std::collections::{BTreeMap, BTreeSet};
-use ticket::{Key, Keys};
+use ticket::Keys;
 
 /// The last word of every balancer.
 #[derive(Debug, Default)]
@@ -53,8 +53,8 @@ impl Orders {
                 Changed::Ingests(self.ingests())
             }
             Told::Keys { balancer, keys } => {
-                let mut keys = keys.into_iter().map(|key| Key::from_secret(key.secret));
-                let keys = keys.next().map(|current| Keys::new(current, keys.next()));
+                // During a rotation there are three: the one that comes opens before it seals.
+                let keys = Keys::from_secrets(keys.into_iter().map(|key| key.secret));
                 self.balancers.entry(balancer).or_default().keys = keys;
                 Changed::Keys(self.keys())
             }
@@ -90,6 +90,11 @@ impl Orders {
         self.balancers.values().any(|it| matches!(it.standing, Some(Standing::Drain | Standing::Maintenance)))
     }
 
+    /// Whether a balancer says that the operator is at work on it.
+    pub(crate) fn is_in_maintenance(&self) -> bool {
+        self.balancers.values().any(|it| it.standing == Some(Standing::Maintenance))
+    }
+
     /// Balancers that are there.
     pub(crate) fn balancers_up(&self) -> usize {
         self.balancers.values().filter(|balancer| balancer.is_up).count()
@@ -100,6 +105,7 @@ impl Orders {
 mod tests {
     use super::*;
     use edgefan::{NodeId, Role, TicketKey, Welcome};
+    use ticket::Key;
 
     fn address(text: &str) -> Address {
         Address::parse(text).unwrap()

@@ -259,9 +259,11 @@ impl Desk {
         };
         if !is_measured(broadcast) {
             self.counts.refused_unmeasured.one();
-            return Some(
-                self.wait(UNMEASURED_RETRY, "The broadcast has only just begun; ask again at once."),
-            );
+            return Some(self.wait(
+                UNMEASURED_RETRY,
+                "The broadcast has only just begun; ask again at once.",
+                redirects,
+            ));
         }
         let (edge, others, without_top) = match self
             .router
@@ -270,11 +272,13 @@ impl Desk {
             Decision::NoBroadcast => return None,
             Decision::Full { retry_after } => {
                 self.counts.refused_full.one();
-                return Some(self.wait(retry_after, "Every edge is full; please try again in a moment."));
+                let text = "Every edge is full; please try again in a moment.";
+                return Some(self.wait(retry_after, text, redirects));
             }
             Decision::NoEdge { retry_after } => {
                 self.counts.refused_no_edge.one();
-                return Some(self.wait(retry_after, "No edge can be reached just now; please try again."));
+                let text = "No edge can be reached just now; please try again.";
+                return Some(self.wait(retry_after, text, redirects));
             }
             Decision::Go { edge, others, without_top, reserved } => {
                 let sum = self.reserved.entry(edge.clone()).or_default();
@@ -335,8 +339,23 @@ impl Desk {
         saturation >= Saturation::TopForNobody
     }
 
-    fn wait(&self, retry_after: Duration, text: &str) -> Prerendered {
+    /// 503, for a player or a page; whoever asked to be redirected may be a person, who sees a page that asks again.
+    fn wait(&self, retry_after: Duration, text: &str, is_for_people: bool) -> Prerendered {
         let seconds = retry_after.as_secs().to_string();
+        if is_for_people {
+            let body = format!(
+                "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>One moment</title>\
+                 <meta http-equiv=\"refresh\" content=\"{seconds}\"><p>{text}</p>\
+                 <p>This page asks again by itself in {seconds} s.</p></html>\n"
+            );
+            return Head::new(Status::UNAVAILABLE)
+                .content("text/html; charset=utf-8", body.len() as u64)
+                .cache_control("no-store")
+                .field("Retry-After", seconds)
+                .field("X-Content-Type-Options", "nosniff")
+                .cors(&self.cors)
+                .with_body(body.as_bytes());
+        }
         sentence(Status::UNAVAILABLE, &self.cors, &[("Retry-After", &seconds)], text)
     }
 

@@ -1,17 +1,21 @@
 //! One thread that hears all edges and tells every core; and the fleet as the operator sees it.
 
 use crate::audience::Audience;
+use crate::keyring::Keyring;
+use crate::keys;
 use crate::pathway::Pathway;
 use crate::told::{Teller, Told};
-use edgefan::{EdgeState, NodeId};
+use edgefan::{EdgeState, NodeId, PeerWord};
 use media::{BitRate, BroadcastId};
+use node::fan::control::peers::Peers;
 use node::fan::control::server::ControlEvent;
 use routing::{By, Change, Crowd, Health, Heard, Load, Router, Ruling, State};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use ticket::{EdgeId, Keys};
+use tokio::sync::oneshot;
 
 /// Events that wait for this thread. At the bound the links and the probe wait with them: nothing is lost, and
 /// an edge that cannot get its heartbeat through is silent, which is then the truth.
@@ -38,8 +42,8 @@ pub(crate) enum Event {
     },
     /// The operator says how an edge stands, by the directory.
     Ruled(EdgeId, Ruling),
-    /// The operator had the ticket keys read again.
-    Keys(Keys),
+    /// The operator wants other ticket keys.
+    Keys(keys::Wish, oneshot::Sender<keys::Told>),
     /// Be done.
     End,
 }
@@ -50,6 +54,10 @@ pub(crate) struct Fleet {
     pub(crate) router: Router,
     pub(crate) pathways: HashMap<EdgeId, Pathway>,
     pub(crate) audience: Audience,
+    /// Other balancers that are linked to us.
+    pub(crate) peers: BTreeSet<NodeId>,
+    /// The ids of the ticket keys, the one that seals first.
+    pub(crate) key_ids: Vec<u8>,
 }
 
 pub(crate) fn lock(fleet: &Mutex<Fleet>) -> MutexGuard<'_, Fleet> {
@@ -57,80 +65,182 @@ pub(crate) fn lock(fleet: &Mutex<Fleet>) -> MutexGuard<'_, Fleet> {
     fleet.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs until told to end, or until nobody is left to tell it anything.
-pub(crate) fn run(events: &Receiver<Event>, fleet: &Arc<Mutex<Fleet>>, mut teller: Teller) {
-    let mut count_at = Instant::now() + COUNT;
-    loop {
-        let deadline = lock(fleet).router.deadline().map_or(count_at, |at| at.min(count_at));
-        let wait = deadline.saturating_duration_since(Instant::now());
-        let event = match events.recv_timeout(wait) {
-            Ok(Event::End) | Err(RecvTimeoutError::Disconnected) => return,
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout) => None,
-        };
-        let now = Instant::now();
-        let mut fleet = lock(fleet);
-        let fleet = &mut *fleet;
+/// The thread's own.
+pub(crate) struct Hub {
+    /// Our own name: a balancer may be named in its own `peers`, and is then deaf to itself.
+    pub(crate) node: NodeId,
+    pub(crate) fleet: Arc<Mutex<Fleet>>,
+    pub(crate) teller: Teller,
+    pub(crate) keyring: Keyring,
+    /// `None` where no other balancer is named.
+    pub(crate) peers: Option<Peers>,
+}
+
+impl Hub {
+    /// Runs until told to end, or until nobody is left to tell it anything.
+    pub(crate) fn run(mut self, events: &Receiver<Event>) {
+        let fleet = Arc::clone(&self.fleet);
+        let mut count_at = Instant::now() + COUNT;
+        self.open(&mut lock(&fleet));
+        loop {
+            let due = lock(&fleet).router.deadline();
+            let due = due.into_iter().chain(self.keyring.deadline()).fold(count_at, Instant::min);
+            let event = match events.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(Event::End) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(event) => Some(event),
+                Err(RecvTimeoutError::Timeout) => None,
+            };
+            let now = Instant::now();
+            let fleet = &mut *lock(&fleet);
+            match event {
+                Some(event) => self.hear(now, event, fleet),
+                None => fleet.router.expire(now),
+            }
+            if self.keyring.turn(now) {
+                self.seal(fleet);
+            }
+            if now >= count_at {
+                count_at = now + COUNT;
+                if let Some(watched) = fleet.audience.count(now) {
+                    self.teller.tell(&Told::Watched(watched));
+                }
+            }
+            tell_changes(fleet);
+        }
+    }
+
+    fn hear(&mut self, now: Instant, event: Event, fleet: &mut Fleet) {
         match event {
-            Some(Event::Reserved(reserved)) => {
+            Event::End => {}
+            Event::Reserved(reserved) => {
+                self.say(|| {
+                    let reserved = reserved.iter().map(|(id, rate)| (id.to_string(), *rate));
+                    PeerWord::Reserved(reserved.collect())
+                });
                 for (id, rate) in reserved {
+                    // Forgotten meanwhile: nobody will be there.
                     let _ = fleet.router.push(now, Heard::Reserved(id, rate, By::Core));
                 }
             }
-            Some(Event::Seen { seen, moved }) => saw(now, seen, moved, fleet),
-            Some(event) => {
-                for told in hear(event, fleet) {
-                    carry(now, told, fleet, &mut teller);
+            Event::Seen { seen, moved } => {
+                for (broadcast, crowd) in seen {
+                    self.say(|| PeerWord::Seen {
+                        broadcast: broadcast.clone(),
+                        sketch: crowd.registers().to_vec().into(),
+                    });
+                    see(now, &broadcast, &crowd, fleet);
+                }
+                for (edge, crowd) in moved {
+                    let _ = fleet.router.push(now, Heard::Moved(edge, crowd));
                 }
             }
-            None => fleet.router.expire(now),
-        }
-        if now >= count_at {
-            count_at = now + COUNT;
-            if let Some(watched) = fleet.audience.count(now) {
-                teller.tell(&Told::Watched(watched));
+            Event::Keys(wish, answer) => {
+                if self.keyring.wish(now, wish, answer) {
+                    self.open(fleet);
+                }
+            }
+            Event::Control(ControlEvent::PeerJoined(node)) => self.peer(now, node, true, fleet),
+            Event::Control(ControlEvent::PeerLeft(node)) => self.peer(now, node, false, fleet),
+            Event::Control(ControlEvent::Peer { node, word }) if node != self.node => {
+                self.hear_peer(now, node, word, fleet);
+            }
+            event => {
+                for told in heard(event, fleet) {
+                    self.carry(now, told, fleet);
+                }
             }
         }
-        tell_changes(fleet);
+    }
+
+    /// To the hub's own router and to every core, in the same order.
+    fn carry(&mut self, now: Instant, told: Told, fleet: &mut Fleet) {
+        match &told {
+            Told::Heard(heard) => {
+                if let Err(refused) = fleet.router.push(now, heard.clone()) {
+                    tracing::warn!(%refused, "not heard");
+                    return;
+                }
+            }
+            Told::Pathway(id, pathway) => {
+                fleet.pathways.insert(id.clone(), pathway.clone());
+            }
+            Told::Keys(_) | Told::Watched(_) => {}
+        }
+        self.teller.tell(&told);
+    }
+
+    /// Another balancer came or went: its reservations are to be reckoned with, or no longer.
+    fn peer(&mut self, now: Instant, node: NodeId, is_there: bool, fleet: &mut Fleet) {
+        if node == self.node {
+            return;
+        }
+        tracing::info!(balancer = %node, is_there, "another balancer's link");
+        if is_there {
+            fleet.peers.insert(node);
+        } else {
+            fleet.peers.remove(&node);
+        }
+        let count = u32::try_from(fleet.peers.len()).unwrap_or(u32::MAX);
+        self.carry(now, Told::Heard(Heard::Peers(count)), fleet);
+    }
+
+    fn hear_peer(&mut self, now: Instant, node: NodeId, word: PeerWord, fleet: &mut Fleet) {
+        match word {
+            PeerWord::Reserved(reserved) => {
+                for (edge, rate) in reserved {
+                    // An edge that is linked to one balancer and not yet to the other.
+                    let Ok(id) = EdgeId::parse(&edge) else { continue };
+                    if fleet.router.edge(&id).is_some() {
+                        self.carry(now, Told::Heard(Heard::Reserved(id, rate, By::Balancer)), fleet);
+                    }
+                }
+            }
+            PeerWord::Seals { keys, made } => {
+                let keys = Keys::from_secrets(keys.iter().map(|key| key.secret));
+                if keys.is_some_and(|keys| self.keyring.heard(now, node, keys, made)) {
+                    self.open(fleet);
+                }
+            }
+            PeerWord::Seen { broadcast, sketch } => match Crowd::from_registers(&sketch) {
+                Ok(crowd) => see(now, &broadcast, &crowd, fleet),
+                Err(error) => tracing::debug!(balancer = %node, %error, "its count of viewers is not taken"),
+            },
+        }
+    }
+
+    fn say(&self, word: impl FnOnce() -> PeerWord) {
+        if let Some(peers) = &self.peers {
+            peers.say(word());
+        }
+    }
+
+    /// The keys changed: edges, other balancers and our own cores open with them.
+    fn open(&mut self, fleet: &mut Fleet) {
+        let keys = self.keyring.tell_edges();
+        fleet.key_ids = keys.iter().map(ticket::Key::id).collect();
+        let said = self.keyring.said();
+        self.say(|| said);
+        self.teller.tell(&Told::Keys(keys));
+    }
+
+    /// And from now on tokens are sealed with another one.
+    fn seal(&mut self, fleet: &mut Fleet) {
+        self.open(fleet);
+        self.keyring.keep();
     }
 }
 
-fn saw(now: Instant, seen: Vec<(BroadcastId, Crowd)>, moved: Vec<(EdgeId, Box<Crowd>)>, fleet: &mut Fleet) {
+fn see(now: Instant, broadcast: &BroadcastId, crowd: &Crowd, fleet: &mut Fleet) {
     let Fleet { router, audience, .. } = fleet;
-    for (broadcast, crowd) in seen {
-        audience.see(now, &broadcast, &crowd, |id| router.broadcast(id.as_str()).is_some());
-    }
-    for (edge, crowd) in moved {
-        // An edge that is forgotten meanwhile has no viewers to be told of.
-        let _ = router.push(now, Heard::Moved(edge, crowd));
-    }
-}
-
-/// To the hub's own router and to every core, in the same order.
-fn carry(now: Instant, told: Told, fleet: &mut Fleet, teller: &mut Teller) {
-    match &told {
-        Told::Heard(heard) => {
-            if let Err(refused) = fleet.router.push(now, heard.clone()) {
-                tracing::warn!(%refused, "not heard");
-                return;
-            }
-        }
-        Told::Pathway(id, pathway) => {
-            fleet.pathways.insert(id.clone(), pathway.clone());
-        }
-        Told::Keys(_) | Told::Watched(_) => {}
-    }
-    teller.tell(&told);
+    audience.see(now, broadcast, crowd, |id| router.broadcast(id.as_str()).is_some());
 }
 
 /// What an event comes to. Nothing, where it is of a node that is no edge of ours.
-fn hear(event: Event, fleet: &mut Fleet) -> Vec<Told> {
+fn heard(event: Event, fleet: &Fleet) -> Vec<Told> {
     let known =
         |node: &NodeId| EdgeId::parse(node.as_str()).ok().filter(|id| fleet.router.edge(id).is_some());
     let heard = match event {
-        Event::End | Event::Reserved(_) | Event::Seen { .. } => None,
         Event::Ruled(id, ruling) => Some(Heard::Ruled(id, ruling)),
-        Event::Keys(keys) => return vec![Told::Keys(keys)],
         Event::Probed(id, answered) => fleet.router.edge(&id).map(|_| Heard::Probed(id.clone(), answered)),
         Event::Control(ControlEvent::Joined(hello)) => match Pathway::of(&hello) {
             Ok((declared, pathway)) => {
@@ -153,13 +263,12 @@ fn hear(event: Event, fleet: &mut Fleet) -> Vec<Told> {
         Event::Control(ControlEvent::Ended { node, broadcast, run }) => {
             known(&node).map(|id| Heard::Over(id, broadcast, run))
         }
-        Event::Control(
-            ControlEvent::PeerJoined(_) | ControlEvent::PeerLeft(_) | ControlEvent::Peer { .. },
-        ) => None,
         Event::Control(ControlEvent::Left { node, why }) => {
             tracing::info!(edge = %node, why, "an edge's link is gone");
             known(&node).map(Heard::Left)
         }
+        // The hub's own affairs.
+        _ => None,
     };
     heard.into_iter().map(Told::Heard).collect()
 }

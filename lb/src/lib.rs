@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Every core decides by itself on its own copy of what is known; nothing is shared on the way of a viewer's
-//! request. Two balancers know nothing of each other: the same key files make their tokens good everywhere.
+//! request. Balancers that are named to each other (`peers`) tell each other what they reserved and what they seal
+//! with; any of them answers for any other, and none needs another.
 
 mod api;
 mod audience;
@@ -19,16 +20,20 @@ mod core;
 mod desk;
 mod entry;
 mod hub;
+mod keyring;
 mod keys;
+mod l4;
 mod metrics;
 mod pack;
 mod pages;
 mod pathway;
 mod probe;
+mod ring;
 mod rulings;
 mod settings;
 mod shell;
 mod told;
 
+pub use l4::L4Settings;
 pub use settings::{PublicUrl, Settings, TicketSettings};
 pub use shell::{Addresses, LbError, run, run_telling};

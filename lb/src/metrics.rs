@@ -1,6 +1,7 @@
 //! What a balancer counts, with the names Prometheus shows.
 
 use crate::hub::Fleet;
+use crate::l4::L4Counts;
 use percore::{CoreCounts, Handle};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -61,6 +62,7 @@ pub(crate) struct Exporter {
     pub(crate) cores: Vec<Arc<Counts>>,
     pub(crate) runtime: Handle<crate::told::Told>,
     pub(crate) fleet: Arc<Mutex<Fleet>>,
+    pub(crate) l4: Arc<L4Counts>,
 }
 
 impl Collector for Exporter {
@@ -81,15 +83,52 @@ impl Collector for Exporter {
                 counter(&mut encoder, &metric, help, sum)?;
             }
         }
+        self.encode_l4(&mut encoder)?;
         self.encode_fleet(&mut encoder)
     }
 }
 
 impl Exporter {
+    fn encode_l4(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let l4 = &self.l4;
+        for (name, help, count) in [
+            ("accepted", "Connections taken to be passed through", &l4.accepted),
+            (
+                "refused_full",
+                "Connections closed because there are as many as there may be",
+                &l4.refused_full,
+            ),
+            ("refused_no_end", "Connections closed because no end could be reached", &l4.refused_no_end),
+            ("bad_hello", "Connections closed because no ClientHello came in time", &l4.bad_hello),
+            ("connect_failed", "Ends that did not accept", &l4.connect_failed),
+            ("cut_idle", "Connections closed because nothing moved on them", &l4.cut_idle),
+            ("bytes_in", "Bytes passed from clients, of connections that are over", &l4.bytes_in),
+            ("bytes_out", "Bytes passed to clients, of connections that are over", &l4.bytes_out),
+            ("bytes_copied", "Of both, those that could not be spliced", &l4.bytes_copied),
+        ] {
+            counter(encoder, &format!("mascaret_lb_l4_{name}"), help, count.load(Relaxed))?;
+        }
+        gauge(encoder, "mascaret_lb_l4_open", "Connections passed through now", l4.open.load(Relaxed))
+    }
+
     fn encode_fleet(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let fleet = crate::hub::lock(&self.fleet);
         let now = Instant::now();
         let broadcasts = fleet.router.broadcasts().filter(|broadcast| broadcast.is_live()).count();
+        let peers = fleet.peers.len() as u64;
+        gauge(encoder, "mascaret_lb_peers", "Other balancers that are linked", peers)?;
+        let (full, help) = (fleet.router.saturation(now) as u64, "0 room, 1 from 85 %, 2 from 95 %, 3 full");
+        gauge(encoder, "mascaret_lb_saturation", help, full)?;
+        let mut viewers = encoder.encode_descriptor(
+            "mascaret_lb_viewers",
+            "Viewers steering saw in the last ten seconds, each once, to within a few hundredths",
+            None,
+            gauge_type(),
+        )?;
+        for (broadcast, count) in fleet.audience.watched.iter() {
+            let labels = [("broadcast", broadcast.as_str())];
+            ConstGauge::new(*count).encode(viewers.encode_family(&labels)?)?;
+        }
         gauge(encoder, "mascaret_lb_broadcasts", "Broadcasts that can be watched", broadcasts as u64)?;
         let mut edges = |name: &str, help: &str, of: &dyn Fn(&routing::Edge) -> u64| {
             let mut descriptor = encoder.encode_descriptor(name, help, None, gauge_type())?;

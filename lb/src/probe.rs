@@ -69,7 +69,7 @@ fn targets(fleet: &Arc<Mutex<Fleet>>) -> Vec<(EdgeId, Target)> {
 }
 
 /// `http://host[:port]` as `connect` wants it.
-fn host_and_port(origin: &str, usual: u16) -> String {
+pub(crate) fn host_and_port(origin: &str, usual: u16) -> String {
     let host = origin.split_once("://").map_or(origin, |(_, host)| host);
     // The last colon is a port's, unless it is inside the brackets of an IPv6 address.
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));

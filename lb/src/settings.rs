@@ -1,5 +1,6 @@
 //! What may be set about a balancer. Every key is documented where it is defined, with unit, range and default.
 
+use crate::L4Settings;
 use edgefan::{Address as PeerAddress, NodeId};
 use node::settings::{Address, Millis, Number, Parsed, Seconds, SecretFile};
 use percore::Driver;
@@ -22,11 +23,17 @@ pub struct Settings {
     pub control: Address,
     /// The ingests edges are told to take broadcasts from, each `host:port`. Default: none.
     pub ingests: Vec<Parsed<PeerAddress>>,
+    /// The other balancers' control doors, each `host:port`: they are told which edges viewers are sent to, so that
+    /// a crowd at both overfills no edge, and share ticket keys and the count of viewers. Name each at each; one that
+    /// is this balancer itself does no harm, so all may have the same list. Their ids must differ. Default: none.
+    pub peers: Vec<Parsed<PeerAddress>>,
     /// Over how long the viewers of an edge that is drained are moved, 0 s to 10 min; each has its moment by its
     /// token. Edges' `drain_steer` must be longer, or they turn viewers away before. Default `10 s`.
     pub drain_over: Millis<0, 600_000>,
     /// How tokens are sealed.
     pub tickets: TicketSettings,
+    /// Listeners whose connections are passed through to an edge or an ingest as they are. Default: none.
+    pub l4: Vec<L4Settings>,
     /// How viewers reach this balancer where something that ends TLS stands before it
     /// (`https://live.example.org`): its scheme then decides whether they get the edges' HTTP or HTTPS URLs.
     /// Default: as they come.
@@ -49,14 +56,16 @@ pub struct Settings {
     pub drain: Seconds<0, 600>,
 }
 
-/// `[lb.tickets]`. Both balancers of a pair are given the same files.
+/// `[lb.tickets]`. Balancers that know each other share their keys, the youngest file's; others are given the same
+/// files.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TicketSettings {
     /// File with the key that seals: 32 bytes in hex or base64 (`openssl rand -hex 32`). Default: a key made at
-    /// start, which no other balancer knows and which is gone at the next start.
+    /// start, which is gone at the next one.
     pub key: Option<SecretFile>,
-    /// File with the key before it, while tokens it sealed are still out. Default: none.
+    /// File with the key before it, while tokens it sealed are still out. Both are written when keys are rotated.
+    /// Default: the file of `key` with `.previous` after its name, if there is one.
     pub previous_key: Option<SecretFile>,
     /// How long a token is good for, 1 min to 7 days (`604800 s`). It should outlast the longest visit: a
     /// viewer whose token is over must ask again. Default `24 h`.
@@ -104,8 +113,10 @@ impl Default for Settings {
             https: None,
             control: any(7002),
             ingests: Vec::new(),
+            peers: Vec::new(),
             drain_over: Millis::new(10_000),
             tickets: TicketSettings::default(),
+            l4: Vec::new(),
             public_url: None,
             cors: Parsed("*".parse().expect("a constant that is an origin")),
             probe: Millis::new(500),

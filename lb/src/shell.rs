@@ -2,13 +2,14 @@
 
 use crate::core::Core;
 use crate::desk::Desk;
-use crate::hub::{self, Event, Fleet, WAITING_EVENTS};
+use crate::hub::{self, Event, Fleet, Hub, WAITING_EVENTS};
+use crate::keyring::Keyring;
 use crate::metrics::{Counts, Exporter};
 use crate::rulings::Rulings;
 use crate::told::Teller;
-use crate::{Settings, api, keys, probe};
+use crate::{Settings, api, keys, l4, probe};
 use node::certs::Shown;
-use node::fan::control::server;
+use node::fan::control::{peers, server};
 use node::operator::{Panel, Readiness};
 use node::{Drain, Node};
 use percore::{Config, CoreIndex, Listen, TlsSource};
@@ -52,6 +53,9 @@ pub enum LbError {
         /// Why.
         error: std::io::Error,
     },
+    /// What is passed through cannot be listened to.
+    #[error("lb.l4: {0}")]
+    L4(std::io::Error),
     /// Viewers cannot be listened to.
     #[error("lb.http or lb.https: {0}")]
     Start(#[from] percore::StartError),
@@ -64,7 +68,7 @@ pub enum LbError {
 }
 
 /// Where a running balancer listens; for tests, which ask for port 0.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Addresses {
     /// HTTP.
     pub http: SocketAddr,
@@ -72,6 +76,8 @@ pub struct Addresses {
     pub https: Option<SocketAddr>,
     /// Control links.
     pub control: SocketAddr,
+    /// What is passed through, in the order of the settings.
+    pub l4: Vec<SocketAddr>,
 }
 
 /// Runs until `node.stop` is signalled.
@@ -85,7 +91,8 @@ pub fn run_telling(
     node: Node,
     is_listening: impl FnOnce(Addresses),
 ) -> Result<(), LbError> {
-    let keys = keys::read(&settings.tickets)?;
+    let ring = keys::read(&settings.tickets)?;
+    let keys = ring.openers();
     let (tls, shown) = settings.https.map(|_| tls(&node, &keys)).transpose()?.unzip();
     let config = config(&settings, &node, tls.as_ref());
     let control_tls = node.certificates.cluster_server_config()?;
@@ -97,34 +104,36 @@ pub fn run_telling(
         let (settings, keys, counts, cores) = (settings.clone(), keys.clone(), counts.clone(), cores.clone());
         let events = events.clone();
         move |CoreIndex(index)| {
-            Core::new(
-                Desk::new(&settings, keys.clone(), counts[index].clone()),
-                cores.clone(),
-                events.clone(),
-            )
+            let desk = Desk::new(&settings, keys.clone(), counts[index].clone());
+            Core::new(desk, cores.clone(), events.clone())
         }
     })?;
     let handle = cores.get_or_init(|| running.handle()).clone();
 
     let fleet = Arc::new(Mutex::new(Fleet::default()));
-    let hub = std::thread::Builder::new().name("hub".into()).spawn({
-        let (fleet, teller) = (fleet.clone(), Teller::new(handle.clone()));
-        move || hub::run(&heard, &fleet, teller)
-    });
-    let hub = hub.map_err(LbError::Thread)?;
     let control_settings = server::Settings {
         node: settings.id.0.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
         listen: settings.control.0,
         ingests: settings.ingests.iter().map(|ingest| ingest.0.clone()).collect(),
-        keys: keys::for_edges(&keys),
+        keys: keys::for_links(keys.iter()),
     };
     let to_hub = events.clone();
+    // What comes before the hub listens waits for it.
     let control = server::start(control_settings, control_tls, move |event| {
         // The hub is gone only when the program ends.
         let _ = to_hub.send(Event::Control(event));
     })
     .map_err(|error| LbError::Control { address: settings.control.0, error })?;
+    let hub = Hub {
+        node: settings.id.0.clone(),
+        fleet: fleet.clone(),
+        teller: Teller::new(handle.clone()),
+        keyring: Keyring::new(ring, settings.tickets.clone(), control.clone(), tls.clone()),
+        peers: peers(&settings, &node)?,
+    };
+    let hub = std::thread::Builder::new().name("hub".into()).spawn(move || hub.run(&heard));
+    let hub = hub.map_err(LbError::Thread)?;
     // Said by the directory.
     let _rulings = Rulings::new(events.clone(), control.clone());
     if settings.probe.value() > 0 {
@@ -135,8 +144,10 @@ pub fn run_telling(
             .spawn(move || probe::run(interval, &fleet, &events, &stop))
             .map_err(LbError::Thread)?;
     }
-    let exporter = Exporter { cores: counts, runtime: handle, fleet: fleet.clone() };
-    let admin = keys::admin(settings.tickets.clone(), control.clone(), events.clone(), tls);
+    let passed = Arc::default();
+    let l4 = l4::start(&settings.l4, &fleet, &passed, &node.stop).map_err(LbError::L4)?;
+    let exporter = Exporter { l4: passed, cores: counts, runtime: handle, fleet: fleet.clone() };
+    let admin = keys::admin(settings.tickets.clone(), events.clone());
     let mut panel = panel(settings.id.to_string(), exporter, fleet.clone(), node.drain.clone(), admin);
     if let Some(shown) = shown {
         shown.register(panel.registry.sub_registry_with_prefix("mascaret_lb"));
@@ -148,8 +159,9 @@ pub fn run_telling(
         http: listening.first().copied().unwrap_or(settings.http.0),
         https: listening.get(1).copied(),
         control: control.address(),
+        l4,
     };
-    tracing::info!(http = %addresses.http, https = ?addresses.https, control = %addresses.control, "listening");
+    tracing::info!(http = %addresses.http, https = ?addresses.https, control = %addresses.control, l4 = ?addresses.l4, "listening");
     is_listening(addresses);
     wait_for_an_edge(&node, &fleet);
     running.accept();
@@ -168,6 +180,20 @@ pub fn run_telling(
         tracing::error!("the hub panicked");
     }
     Ok(ended?)
+}
+
+/// Links to the other balancers, if there are any.
+fn peers(settings: &Settings, node: &Node) -> Result<Option<peers::Peers>, LbError> {
+    if settings.peers.is_empty() {
+        return Ok(None);
+    }
+    let peers = peers::Settings {
+        node: settings.id.0.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        peers: settings.peers.iter().map(|peer| peer.0.clone()).collect(),
+    };
+    let tls = node.certificates.cluster_client_config()?;
+    peers::start(peers, tls).map(Some).map_err(LbError::Thread)
 }
 
 /// Where somebody keeps our sockets over a restart, who comes waits in their queue rather than to be told that there is
@@ -242,6 +268,8 @@ fn panel(
     let status = move || {
         let fleet = hub::lock(&fleet);
         let mut status = api::cluster(&balancer, &fleet.router, &fleet.pathways, Instant::now());
+        status["ticket_keys"] = fleet.key_ids.clone().into();
+        status["peers"] = fleet.peers.iter().map(ToString::to_string).collect::<Vec<_>>().into();
         status["broadcasts"] = api::broadcasts(&fleet.router, &fleet.audience.watched)["broadcasts"].take();
         status
     };

@@ -116,6 +116,9 @@ Exit status 1 if a rule is broken; the rules are listed in docs/HLS.md.")]
     /// Certificates.
     #[command(subcommand)]
     Certs(CertsCommand),
+    /// The keys tickets are sealed with.
+    #[command(subcommand)]
+    Keys(KeysCommand),
 }
 
 /// What every role is told by.
@@ -359,6 +362,33 @@ pub(crate) struct Loadtest {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Have tickets sealed with a new key, at one balancer and all that are linked to it; no viewer is refused.
+    #[command(after_help = "\
+Examples:
+  mascaret keys rotate --dry-run                what would be done by the balancer of this machine
+  mascaret keys rotate
+  mascaret keys rotate 10.0.0.3:9090
+
+The key before goes on opening tickets; the one before that does not. So a second rotation is refused within the
+lifetime of a ticket (24 h), unless --force says that those viewers may be refused.")]
+    Rotate(KeysRotate),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KeysRotate {
+    /// The operator listener of any balancer.
+    #[arg(value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    pub(crate) node: SocketAddr,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Even if tickets of the key before the present one are still good.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum CertsCommand {
     /// Make a development CA (if there is none) and new leaves for nodes and viewers.
     #[command(after_help = "\
@@ -416,7 +446,7 @@ mod tests {
         while let Some(command) = waiting.pop() {
             let has_subcommands_only = command.is_subcommand_required_set();
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let is_small = ["help", "key", "certs"].contains(&command.get_name());
+            let is_small = ["help", "key", "keys", "certs"].contains(&command.get_name());
             assert!(is_small || has_subcommands_only || help.contains("Examples:"), "{}", command.get_name());
             waiting.extend(command.get_subcommands().cloned());
         }

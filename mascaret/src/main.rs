@@ -17,6 +17,7 @@ mod loadtest;
 mod roles;
 mod status;
 mod sys;
+mod ticket_keys;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         cli::Command::Check(check) => check::run(&check),
         cli::Command::Lint(lint) => lint::run(&lint),
         cli::Command::Loadtest(loadtest) => loadtest::run(&loadtest),
+        cli::Command::Keys(cli::KeysCommand::Rotate(rotate)) => ticket_keys::rotate(&rotate),
         cli::Command::Certs(cli::CertsCommand::Init(init)) => certs::init(&init),
     }
 }

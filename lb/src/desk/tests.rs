@@ -175,7 +175,10 @@ fn with_no_edge_or_no_room_viewers_are_told_when_to_come_back() {
     story.hear(Heard::Load(EdgeId::parse("e1").unwrap(), draining));
     let (head, body) = story.get("/go/tide");
     assert!(head.starts_with("HTTP/1.1 503 ") && body.contains("No edge"), "{head}");
-    assert!(field(&head, "Retry-After").is_some());
+    // In a browser it is a page that asks again.
+    let seconds = field(&head, "Retry-After").unwrap();
+    assert!(field(&head, "Content-Type") == Some("text/html; charset=utf-8"), "{head}");
+    assert!(body.contains(&format!("http-equiv=\"refresh\" content=\"{seconds}\"")), "{body}");
 }
 
 #[test]
@@ -397,4 +400,35 @@ fn a_list_of_broadcasts_says_how_many_watch() {
     let watched = [(BroadcastId::parse("tide").unwrap(), 412)].into();
     story.desk.told(story.moment.now, Told::Watched(Arc::new(watched)));
     assert!(story.get("/api/v1/broadcasts").1.contains("\"viewers\":412"));
+}
+
+/// `cargo test -p lb --lib -- --ignored --nocapture what_an_answer_costs`
+#[test]
+#[ignore = "measures"]
+fn what_an_answer_costs() {
+    for edges in [4, 30, 100] {
+        let names: Vec<String> = (0..edges).map(|n| format!("e{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut story = settled(&names);
+        for name in &names {
+            let capacity = Some(BitRate(1_000_000_000_000));
+            let ruling = routing::Ruling { capacity, ..routing::Ruling::default() };
+            story.hear(Heard::Ruled(EdgeId::parse(name).unwrap(), ruling));
+        }
+        let (uri, pathways) = enter(&mut story);
+        let mut time = |target: &str| {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: lb\r\n\r\n");
+            let http::Parsed::Whole { request, .. } = http::parse(head.as_bytes()) else {
+                panic!("no request")
+            };
+            let began = Instant::now();
+            for _ in 0..20_000 {
+                std::hint::black_box(story.desk.answer(story.moment, &request));
+            }
+            began.elapsed() / 20_000
+        };
+        let playlist = time("/live/tide/index.m3u8");
+        let steering = time(&format!("{uri}&_HLS_pathway={}", pathways[0]));
+        println!("{edges} edges: a playlist {playlist:?}, a steering answer {steering:?}");
+    }
 }

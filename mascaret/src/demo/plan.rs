@@ -194,9 +194,10 @@ impl Plan {
         let operator = self.at(ip, OPERATOR);
         let ingests: Vec<String> =
             (0..2).map(|ingest| self.at(ingest_ip(ingest), MEDIA).to_string()).collect();
+        let peers: Vec<String> = (0..2).map(|lb| self.at(lb_ip(lb), CONTROL).to_string()).collect();
         let settings = format!(
             "id = \"{name}\"\nhttp = \"{http}\"\nhttps = \"{https}\"\ncontrol = \"{control}\"\n\
-             ingests = {ingests:?}\ncores = 1\n\n[tickets]\nkey = {}\n{}",
+             ingests = {ingests:?}\npeers = {peers:?}\ncores = 1\n\n[tickets]\nkey = {}\n{}",
             quoted(&self.ticket_key().display().to_string()),
             self.common(operator)
         );

@@ -151,7 +151,7 @@ fn message() -> impl Strategy<Value = Message> {
         Message::Load(Load { egress: BitRate(egress), viewers, newest_segment_age_ms: age, state })
     });
     let keys = vec((any::<u8>(), any::<[u8; 32]>()), 0..3)
-        .prop_map(|keys| keys.into_iter().map(|(kid, secret)| TicketKey { kid, secret }).collect());
+        .prop_map(|keys| keys.into_iter().map(|(kid, secret)| TicketKey { kid, secret }).collect::<Vec<_>>());
     let small = prop_oneof![
         any::<u64>().prop_map(|object| Message::Abort { object: ObjectId(object) }),
         (key(), 0..=64_u32 << 20).prop_map(|(key, from)| Message::Fetch(Fetch { key, from })),
@@ -169,7 +169,13 @@ fn message() -> impl Strategy<Value = Message> {
         any::<u64>().prop_map(|stamp| Message::Ping { stamp }),
         any::<u64>().prop_map(|stamp| Message::Pong { stamp }),
         vec(any::<u8>(), 0..64).prop_map(|bytes| Message::Chat(bytes.into())),
-        keys.prop_map(Message::Keys),
+        keys.clone().prop_map(Message::Keys),
+        (keys, any::<u64>()).prop_map(|(keys, made)| Message::Peer(PeerWord::Seals { keys, made })),
+        vec(("[a-z]{1,9}", any::<u64>().prop_map(BitRate)), 0..4)
+            .prop_map(|reserved| Message::Peer(PeerWord::Reserved(reserved))),
+        (broadcast(), vec(any::<u8>(), 0..100)).prop_map(|(broadcast, sketch)| {
+            Message::Peer(PeerWord::Seen { broadcast, sketch: sketch.into() })
+        }),
         load,
     ];
     prop_oneof![
@@ -212,7 +218,7 @@ proptest! {
     }
 
     #[test]
-    fn no_payload_panics(kind in 0..24_u8, payload in vec(any::<u8>(), 0..200)) {
+    fn no_payload_panics(kind in 0..30_u8, payload in vec(any::<u8>(), 0..200)) {
         let _ = Message::decode(Frame { kind, flags: 0, chan: 0, payload: Bytes::from(payload) });
     }
 

@@ -10,7 +10,7 @@ use ticket::{BroadcastHash, EdgeId};
 pub const MAX_BROADCASTS: usize = 4096;
 
 /// What a viewer is reckoned to take while its rendition's rate is not measured yet.
-const RATE_UNTIL_MEASURED: BitRate = BitRate(4_000_000);
+pub(crate) const RATE_UNTIL_MEASURED: BitRate = BitRate(4_000_000);
 
 /// A broadcast as edges tell of it.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! filled less of what it can hold wins. Drawing by room makes unequal edges fill evenly, comparing two keeps
 //! balancers that know the same slightly old numbers from running to the same edge.
 
+use crate::broadcasts::RATE_UNTIL_MEASURED;
 use crate::{By, Edge, Health, Router};
 use media::BitRate;
 use std::time::{Duration, Instant};
@@ -172,6 +173,26 @@ impl Router {
             chosen.reserve(now, rate, By::Core);
         }
         Decision::Go { edge, others, without_top, reserved: rate }
+    }
+
+    /// Up to `count` edges for somebody of whom nothing is known, not even what he watches, best first; those that
+    /// are full last. What a viewer takes is reserved at the first.
+    pub fn pick(&mut self, now: Instant, random: u64, count: usize) -> Vec<EdgeId> {
+        let (mut random, peers) = (Random(random), self.peers);
+        let fit = self.edges.iter().filter(|(_, edge)| !edge.refuses() && edge.health(now) == Health::Ready);
+        let mut pool: Vec<Candidate<'_>> = fit.map(|(id, edge)| Candidate::of(id, edge, now)).collect();
+        let has_room = |candidate: &Candidate<'_>| candidate.edge.has_room(now, RATE_UNTIL_MEASURED, peers);
+        let mut picked = Vec::with_capacity(count);
+        while picked.len() < count
+            && let Some(place) =
+                draw(&pool, has_room, &mut random).or_else(|| draw(&pool, |_| true, &mut random))
+        {
+            picked.push(pool.remove(place).id.clone());
+        }
+        if let Some(edge) = picked.first().and_then(|id| self.edges.get_mut(id)) {
+            edge.reserve(now, RATE_UNTIL_MEASURED, By::Core);
+        }
+        picked
     }
 
     /// How full the edges are that viewers may be sent to.

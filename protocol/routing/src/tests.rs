@@ -257,6 +257,16 @@ fn a_viewer_stays_where_it_was_while_there_is_room() {
 }
 
 #[test]
+fn whoever_says_nothing_of_himself_gets_an_edge_with_room() {
+    let mut story = Story::of(&["a", "b", "c"]);
+    story.load("a", 89, State::Ready);
+    story.load("b", 0, State::NotFed);
+    let picked = story.router.pick(story.now, 7, 3);
+    assert_eq!(picked, [id("c"), id("a")], "a full one is better than none");
+    assert_eq!(story.router.edge(&id("c")).unwrap().promised(story.now), mbit(4));
+}
+
+#[test]
 fn the_others_are_two_and_none_of_them_twice() {
     let mut story = Story::of(&["a", "b", "c", "d"]);
     for _ in 0..50 {

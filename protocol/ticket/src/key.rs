@@ -140,15 +140,26 @@ impl Keys {
         Self { current, others: previous.into_iter().collect() }
     }
 
+    /// One that seals, and others that open too, at most [`MAX_KEYS`] in all; each once.
+    pub fn of(current: Key, others: impl IntoIterator<Item = Key>) -> Self {
+        let mut keys = Self::new(current, None);
+        for key in others {
+            keys.add(&key);
+        }
+        keys
+    }
+
+    fn add(&mut self, key: &Key) {
+        if self.iter().count() < MAX_KEYS && self.iter().all(|known| known != key) {
+            self.others.push(key.clone());
+        }
+    }
+
     /// What an edge opens with: everything its balancers told it, at most [`MAX_KEYS`]. `None` of nothing.
     pub fn union<'a>(told: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
         let mut all = told.into_iter().flat_map(Self::iter);
         let mut keys = Self::new(all.next()?.clone(), None);
-        for key in all {
-            if keys.iter().count() < MAX_KEYS && keys.iter().all(|known| known != key) {
-                keys.others.push(key.clone());
-            }
-        }
+        all.for_each(|key| keys.add(key));
         Some(keys)
     }
 
@@ -222,6 +233,8 @@ mod tests {
         let second = Keys::new(new.clone(), Some(old.clone()));
         let all: Vec<_> = Keys::union([&first, &second]).unwrap().iter().cloned().collect();
         assert_eq!(all, [newer, new, old]);
+        let [newer, new, old] = [3, 2, 1].map(|n| Key::from_secret([n; 32]));
+        assert_eq!(Keys::of(new.clone(), [newer, new, old]).iter().count(), 3);
         assert!(Keys::union([]).is_none());
         let many = Keys::from_secrets((0..9).map(|n| [n; 32])).unwrap();
         assert_eq!(many.iter().count(), MAX_KEYS);

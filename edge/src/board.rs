@@ -16,6 +16,8 @@ pub(crate) struct Notice {
     pub(crate) state: EdgeState,
     /// Why it is not ready, or that it is.
     pub(crate) why: String,
+    /// It is to be empty because the operator is at work on it.
+    pub(crate) is_in_maintenance: bool,
     /// Over live broadcasts that are listed, the oldest.
     pub(crate) age_ms: Option<u64>,
     pub(crate) egress_bps: u64,

@@ -4,6 +4,7 @@
 //! (`Line::carry`). Does not live here: any rule about playlists (`window`, `hls`), about who may have what
 //! (`delivery`), about links (`edgefan`, `node::fan`), or how bytes leave cheaply (`percore`).
 
+mod agent;
 mod board;
 mod clock;
 mod counts;

@@ -32,6 +32,9 @@ pub struct Settings {
     pub weight: Number<0, 1000>,
     /// The balancers' control doors, each `host:port`. Default: none.
     pub lbs: Vec<Parsed<PeerAddress>>,
+    /// Where HAProxy's agent-check is answered, in plain TCP to whoever connects; an address of the inside. Default: not
+    /// at all.
+    pub agent_check: Option<Address>,
     /// Ingests to take broadcasts from beside those the balancers name, each `host:port`. Default: none.
     pub ingests: Vec<Parsed<PeerAddress>>,
     /// Broadcasts that open only to a valid ticket. Default: none; every broadcast is open.
@@ -74,7 +77,8 @@ pub struct Settings {
     /// sendfile too: `auto` (where the kernel has the module `tls`) or `off`. Default `auto`.
     pub ktls: Parsed<KernelTls>,
     /// How long viewers are left to go elsewhere by themselves (steering reloads every 5 s) before playlists turn to
-    /// 404, 0 s to 10 min. Only where a balancer is there to steer them. Default `6 s`.
+    /// 404, 0 s to 10 min: longer than the balancers' `drain_over`. Only where a balancer is there to steer them.
+    /// Default `12 s`.
     pub drain_steer: Millis<0, 600_000>,
     /// How long running answers may take after that when the program is told to end, 0 s to 10 min. Default `5 s`.
     pub drain: Millis<0, 600_000>,
@@ -186,6 +190,7 @@ impl Default for Settings {
             capacity: Mbps::new(1_000),
             weight: Number::new(100),
             lbs: Vec::new(),
+            agent_check: None,
             ingests: Vec::new(),
             private: Vec::new(),
             ticket_key: None,
@@ -201,7 +206,7 @@ impl Default for Settings {
             driver: Parsed(Driver::Auto),
             data_path: Parsed(DataPath::Auto),
             ktls: Parsed(KernelTls::Auto),
-            drain_steer: Millis::new(6_000),
+            drain_steer: Millis::new(12_000),
             drain: Millis::new(5_000),
             limits: LimitSettings::default(),
         }

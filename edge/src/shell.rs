@@ -186,6 +186,7 @@ impl LineThread {
         let total = self.cores.counters().total;
         let mut notice = Notice::of(&self.line, now.at, is_draining);
         notice.egress_bps = egress.measure(&total, now.at);
+        notice.is_in_maintenance = self.orders.is_in_maintenance();
         notice.balancers_up = self.orders.balancers_up();
         notice.links = self.subscription.counters();
         if let Some(control) = &self.control {

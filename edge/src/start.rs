@@ -1,5 +1,6 @@
 //! An edge from its settings to running threads, and back.
 
+use crate::agent::{self, Worth};
 use crate::board::Board;
 use crate::counts::CoreRequests;
 use crate::line::{Line, Rules};
@@ -124,6 +125,13 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
         shown.register(&mut panel.registry);
     }
     node.operator.open(panel);
+
+    if let Some(listen) = settings.agent_check {
+        let worth =
+            Worth { capacity: BitRate(settings.capacity.bits_per_second()), weight: settings.weight.value() };
+        agent::start(listen.0, worth, Arc::clone(&board), node.stop.clone(), |_| ())
+            .map_err(|error| EdgeError::Thread { what: "agent_check", error })?;
+    }
 
     let (tell, words) = crossbeam_channel::bounded(WORDS);
     let is_handed_over = Arc::new(AtomicBool::new(node.sockets.outlive_us()));

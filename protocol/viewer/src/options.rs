@@ -197,7 +197,7 @@ impl Options {
         }
     }
 
-    /// `ffmpeg -i URL` of FFmpeg 7: one pathway, chosen at the start and never left; it reads the highest rung, polls,
+    /// `ffmpeg -i URL` as of FFmpeg 5.1: one pathway, chosen at the start and never left; it reads the highest rung, polls,
     /// and has no time-out of its own.
     pub fn ffmpeg() -> Self {
         let hour = Duration::from_secs(3600);

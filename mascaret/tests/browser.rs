@@ -99,7 +99,6 @@ fn it_goes_on_when_its_edge_is_killed(browser: &Browser, cluster: &Cluster) {
     watch(browser, TROUBLED, &format!("{edge} killed"));
     let after = moment(browser);
     assert_ne!(after.edge, before.edge, "the page still asks the edge that is no more");
-    assert!(after.switches > before.switches, "{after:?}");
     cluster.revive(&edge);
 }
 
@@ -112,8 +111,6 @@ fn it_goes_on_when_its_edge_hangs(browser: &Browser, cluster: &Cluster) {
     let after = moment(browser);
     processes::go_on(process);
     assert_ne!(after.edge, before.edge, "the page still asks the edge that says nothing");
-    // By its own hedge, or because a balancer was sooner.
-    assert!(after.switches > before.switches, "{after:?}");
 }
 
 fn it_goes_on_in(trouble: Trouble, browser: &Browser, cluster: &Cluster, edges: &Edges) {

@@ -9,8 +9,6 @@
 //! `MASCARET_BROWSER=all` has every trouble there is; `MASCARET_BROWSER_RUNS=10` has so many edges killed and so many
 //! hung, one after the other.
 
-#[path = "browser/builtin.rs"]
-mod builtin;
 #[path = "browser/page.rs"]
 mod page;
 #[path = "browser/plain.rs"]
@@ -66,7 +64,6 @@ fn players_go_on_whatever_happens_to_their_edge() {
     an_unknown_broadcast_is_said_to_be_unknown(&browser, &cluster);
     if is_all {
         hls_js_as_it_comes_goes_on_too(&browser, &cluster);
-        the_built_in_page_goes_on_too(&browser, &cluster);
     }
     drop(browser);
 
@@ -160,42 +157,6 @@ fn hls_js_as_it_comes_goes_on_too(browser: &Browser, cluster: &Cluster) {
         // Notified within 1.5 s, told within a TTL of 5 s, and a segment's time.
         assert!(away.is_some_and(|away| away < Duration::from_secs(9)), "{away:?}\n{}", server.told(browser));
     }
-}
-
-/// The browser's own player, over the worker of the page that needs no node.
-fn the_built_in_page_goes_on_too(browser: &Browser, cluster: &Cluster) {
-    let address = builtin::serve(cluster.balancer("lb1"));
-    browser.open(&format!("http://{address}/watch/tide"));
-    let played =
-        || browser.run("return document.getElementById('video').currentTime").as_f64().unwrap_or(0.0);
-    let asked = Instant::now();
-    while played() < 2.0 {
-        assert!(asked.elapsed() < Duration::from_secs(30), "it does not play\n{}", browser.console());
-        sleep(Duration::from_millis(100));
-    }
-    // The worker says what it did.
-    browser.run(
-        "navigator.serviceWorker.addEventListener('message', (said) => (window.worker = said.data));
-         setInterval(() => navigator.serviceWorker.controller?.postMessage('?'), 100);",
-    );
-    let worker = |what: &str| {
-        stage::wait("the worker's word", || {
-            Some(browser.run(&format!("return window.worker?.{what} ?? null"))).filter(|said| !said.is_null())
-        })
-    };
-    sleep(Duration::from_secs(3));
-    let edge = cluster.edge_at(worker("current").as_str().expect("an origin"));
-    let (at, before) = (Instant::now(), played());
-    cluster.kill(&edge);
-    sleep(TROUBLED);
-    let (wall, played) = (at.elapsed().as_secs_f64(), played() - before);
-    println!(
-        "the built-in page, {edge} killed: {played:.2} s played in {wall:.2} s, {} switches",
-        worker("switches")
-    );
-    assert!(played > wall * 0.9, "{}", browser.console());
-    assert!(worker("switches").as_u64() > Some(0));
-    cluster.revive(&edge);
 }
 
 fn an_unknown_broadcast_is_said_to_be_unknown(browser: &Browser, cluster: &Cluster) {

@@ -1,16 +1,11 @@
 // The built-in page: lists what is on the air, and plays it where the browser itself knows HLS.
 //
-// A browser's own HLS gives up at the first failure. Where the page may have a worker (HTTPS, or this machine), the worker
-// finds another edge before the player notices (worker.js); else playing is started anew by us.
+// No failover here: a browser's own HLS gives up at the first failure, and is started anew by us.
 "use strict";
 
 const LIST_EVERY_MS = 3000;
 const RETRY_FIRST_MS = 1000;
 const RETRY_MAX_MS = 10_000;
-/** A worker that does not begin in this time is done without. */
-const WORKER_WITHIN_MS = 3000;
-/** A picture that has not moved for so long is asked for anew: a player may wait for ever and not say so. */
-const STUCK_MS = 8000;
 
 const element = (id) => document.getElementById(id);
 const say = (text) => {
@@ -50,20 +45,6 @@ async function list() {
     if (!watched) say(`The balancer does not answer (${error.message}); trying again.`);
   }
   setTimeout(list, LIST_EVERY_MS);
-}
-
-/** Until whatever this page asks for goes through the worker, if there can be one. */
-async function employ() {
-  const { serviceWorker } = navigator;
-  if (!serviceWorker) return;
-  const isThere = new Promise((resolve) => serviceWorker.addEventListener("controllerchange", resolve, { once: true }));
-  const isLate = new Promise((resolve) => setTimeout(resolve, WORKER_WITHIN_MS));
-  try {
-    await serviceWorker.register("/worker.js", { type: "module" });
-    if (!serviceWorker.controller) await Promise.race([isThere, isLate]);
-  } catch (error) {
-    console.warn(`no worker: ${error.message}`);
-  }
 }
 
 let retry = RETRY_FIRST_MS;
@@ -108,16 +89,7 @@ function watch() {
   });
   video.addEventListener("waiting", () => say("Waiting for the picture…"));
   video.addEventListener("error", () => again("The picture has stopped; asking for it anew."));
-  let moved = { at: Date.now(), time: 0 };
-  setInterval(() => {
-    const { currentTime: time } = video;
-    if (video.paused || time !== moved.time) moved = { at: Date.now(), time };
-    else if (Date.now() - moved.at > STUCK_MS) {
-      moved.at = Date.now();
-      start();
-    }
-  }, 1000);
-  employ().then(start);
+  start();
 }
 
 if (watched) watch();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Redirects followed for one ask.
 pub(crate) const REDIRECTS: u8 = 5;
 
-/// Pathways asked in one round of one load (EDGES_ASKED_MAX of hedge.ts).
+/// Pathways asked in one round of one load (EDGES_ASKED_MAX of hedge.js).
 const PATHWAYS_ASKED: u32 = 4;
 
 impl Viewer {

@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_millis(2500);
 const STEERING_OF_THE_PAGE: Duration = Duration::from_secs(5);
 
 /// How a viewer behaves; the default is our page: hls.js as web/src/player.ts sets it up, over the hedged loader of
-/// web/src/hedge.ts with hedging off (see [`Options::hedge`]).
+/// web/src/hedge.js with hedging off (see [`Options::hedge`]).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Whether segments are fetched. Without, only playlists are followed, and nothing plays.
@@ -40,7 +40,7 @@ pub struct Options {
     pub hedge: Option<Hedge>,
     /// What happens when every pathway that may be asked has failed.
     pub retry: Retry,
-    /// A pathway that failed is not asked first for so long (hedge.ts: 30 s).
+    /// A pathway that failed is not asked first for so long (hedge.js: 30 s).
     pub rest: Duration,
     /// Content steering is followed (RFC 8216bis, 7); a server that has not said a TTL yet is asked again after so
     /// long. `None` takes no notice of it.

@@ -3,9 +3,7 @@
 // one is asked.
 //
 // Lives here: which edge is asked first (`Edges`), and what is done until one of them has given all of it (`gather`).
-// Does not live here: who wants it (the page's loader, the built-in page's worker), and what is in it.
-//
-// Plain JavaScript, because it is in both pages: the built-in one is served as it stands.
+// Does not live here: who wants it (the page's loader), and what is in it.
 
 /** A second edge is asked after so long without a first byte of media: a whole round trip on a poor line. */
 export const MEDIA_PATIENCE_MS = 300;

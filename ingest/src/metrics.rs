@@ -1,8 +1,45 @@
 //! What an ingest counts, with the names Prometheus shows (docs/OPERATING.md).
 
+use crate::broadcasts::Broadcasts;
+use node::fan::twin::TwinLink;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
+use std::fmt;
+
+/// What this ingest and its twin have to do with each other, looked at when it is asked.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) broadcasts: Broadcasts,
+    pub(crate) twin: TwinLink,
+}
+
+impl Collector for Parts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let shown = self.broadcasts.shown();
+        let parts = |part: &str| shown.values().filter(|shown| shown.part == part).count() as i64;
+        let unfollowed = shown.values().filter(|shown| shown.part == "leads" && !shown.is_followed).count();
+        for (name, help, value) in [
+            ("twin_linked", "1 while the link to the twin is up", i64::from(self.twin.is_up())),
+            ("broadcasts_led", "Broadcasts this ingest decides", parts("leads")),
+            (
+                "broadcasts_followed",
+                "Broadcasts the twin decides and this ingest makes too",
+                parts("follows"),
+            ),
+            ("broadcasts_stood_in", "Broadcasts kept up with filler for a lost leader", parts("stands in")),
+            ("broadcasts_unfollowed", "Broadcasts led that the twin does not make", unfollowed as i64),
+        ] {
+            let name = format!("mascaret_ingest_{name}");
+            let metric = encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(value).encode(metric)?;
+        }
+        Ok(())
+    }
+}
 
 /// The ingest's counters.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::door::Entrance;
 use crate::failover;
 use crate::line::Plan;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Parts};
 use crate::process::Program;
 use crate::remembered::Remembered;
 use crate::settings::Settings;
@@ -192,6 +192,7 @@ fn panel(
 ) -> Panel {
     let mut registry = Registry::default();
     metrics.register(&mut registry);
+    registry.register_collector(Box::new(Parts { broadcasts: broadcasts.clone(), twin: twin.clone() }));
     let admin = failover::routes(broadcasts.clone());
     let (broadcasts, publishing, twin) = (broadcasts.clone(), publishing.clone(), twin.clone());
     Panel {

@@ -451,10 +451,17 @@ fn the_operator_hands_the_lead_over_and_neither_killed_encoders_nor_a_hung_inges
     watching.more(&cluster, 2);
     assert!(failover(&cluster, leader, &[]).0);
     assert_eq!(cluster.leader(true), 1 - leader);
-    cluster.ingests[leader].take().unwrap().kill();
-    let (is_done, said) = failover(&cluster, 1 - leader, &["--broadcast", "tide"]);
+    for (ingest, part) in [(leader, "followed"), (1 - leader, "led")] {
+        let text = String::from_utf8(fetch(&cluster.at(ingest, 9090), "/metrics").unwrap()).unwrap();
+        assert!(text.contains("mascaret_ingest_twin_linked 1\n"), "{text}");
+        assert!(text.contains(&format!("mascaret_ingest_broadcasts_{part} 1\n")), "{text}");
+    }
+    // It is stopped, as for an upgrade.
+    let stopped = cluster.ingests[1 - leader].take().unwrap();
+    stopped.signal("-TERM");
+    watching.more(&cluster, 3);
+    let (is_done, said) = failover(&cluster, leader, &["--broadcast", "tide"]);
     assert!(!is_done && said.contains("does not follow"), "{said}");
-    watching.more(&cluster, 2);
     let seen = watching.end(&cluster);
     assert_eq!(seen.discontinuities.len(), 1, "{:?}", seen.discontinuities);
 }

@@ -4,7 +4,7 @@
 //! (`reserve`, and the ingest's line), connections (`link`), or which copy an edge takes (`edgefan`).
 //!
 //! A term counts leaderships: each is greater than every one before it that anybody remembers, and not less than the
-//! seconds since 2026, so that it is greater than those nobody remembers too. Of two who lead, the one with the greater
+//! milliseconds since 2026, so that it is greater than those nobody remembers too. Of two who lead, the one with the greater
 //! term is right; the other follows as soon as it hears of it.
 //!
 //! | who is lost | what the follower does |
@@ -476,6 +476,5 @@ impl Seat {
 }
 
 fn next_term(known: u64, now: Now) -> u64 {
-    let seconds = now.wall.unix_millis().saturating_sub(TERMS_FROM_UNIX_MS) / 1000;
-    (known + 1).max(seconds)
+    (known + 1).max(now.wall.unix_millis().saturating_sub(TERMS_FROM_UNIX_MS))
 }

@@ -112,8 +112,8 @@ impl Day {
         if seat.leads() && !seat.stands_in() {
             let term = seat.term();
             let same = self.leaderships.iter().find(|(other, by)| *other == term && *by != who);
-            // Only two who have never heard of each other, at the same second, may draw the same number; the run tells.
-            assert!(same.is_none() || !self.is_up, "two lead under term {term}\n{}", self.log.join("\n"));
+            // Only who cannot hear the other may draw the same number, in the same millisecond; run and name tell then.
+            assert!(same.is_none() || !seat.is_paired(), "two lead under term {term}\n{}", self.log.join("\n"));
             self.leaderships.push((term, who));
         }
     }

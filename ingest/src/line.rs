@@ -414,7 +414,7 @@ impl Line {
         match step {
             Step::Begin { run, discontinuity, begin } => match self.process {
                 Process::None => self.begin(run, discontinuity, *begin, now),
-                _ if self.assembly.run() == run => self.begin_again(*begin, now),
+                _ if self.assembly.run() == run => self.begin_again(discontinuity, *begin, now),
                 _ => self.finish(VecDeque::from([Step::Begin { run, discontinuity, begin }]), now),
             },
             Step::Discontinuity { from, number } => self.assembly.discontinuity(from, number),
@@ -447,11 +447,12 @@ impl Line {
     }
 
     /// The run that is under way, told again by who leads it now.
-    fn begin_again(&mut self, begin: Begin, now: Now) {
+    fn begin_again(&mut self, discontinuity: DiscontinuitySequence, begin: Begin, now: Now) {
         if let Process::Works(generation) = self.process {
             self.out.push_back(Act::Kill(generation));
         }
         let ids: Vec<_> = begin.rungs.iter().map(|rung| rung.id.clone()).collect();
+        self.assembly.discontinuity(begin.from, discontinuity);
         self.assembly.go_on(begin.from, &ids);
         let from = self.assembly.settled_before().max(begin.from);
         self.kept.begin(begin);

@@ -154,13 +154,20 @@ impl Line {
         let at = standing.last_decode.or(standing.audio_end).unwrap_or(standing.end);
         if self.plan.grid.sequence_at(at) > after {
             self.hand_over_after = None;
-            let has_no_feed = self.seat.follower_feed().is_none();
+            let (feed, reading) = (self.seat.follower_feed(), self.timeline.reading());
+            let has_no_feed = feed.is_none();
             if self.seat.hand_over(now) {
                 self.note("the operator has handed the lead over".into());
                 if has_no_feed {
+                    // It is gone as far as we are concerned: the twin would hand back to who has a feed.
                     self.out.push_back(Act::SendAway);
+                    self.reserve = Reserve::default();
+                    self.seat.feed(false, false, now);
                 }
                 self.words(now);
+                if let (Some(true), Some((source_ms, place))) = (feed, reading) {
+                    self.reserve.lies(source_ms, place);
+                }
             }
         }
     }
@@ -273,9 +280,12 @@ impl Line {
         }
     }
 
-    /// The segment that is not over yet.
+    /// The first segment of which more may come: of the track that is behind.
     fn open_segment(&self) -> MediaSequence {
-        let end = self.standing.as_ref().map_or(self.floor, |standing| standing.end);
+        let end = self.standing.as_ref().map_or(self.floor, |standing| {
+            let tracks = [standing.video_end, standing.audio_end];
+            tracks.into_iter().flatten().min().unwrap_or(standing.end)
+        });
         self.plan.grid.sequence_at(end)
     }
 

@@ -39,6 +39,11 @@ impl Bases {
         Self { current: Base { source_ms, place }, before: None }
     }
 
+    /// The reading in force.
+    pub(crate) fn current(&self) -> (i64, MediaTime) {
+        (self.current.source_ms, self.current.place)
+    }
+
     /// A publisher came back: its clock has nothing to do with the one before.
     pub(crate) fn restart(&mut self, source_ms: i64, place: MediaTime) {
         *self = Self::new(source_ms, place);

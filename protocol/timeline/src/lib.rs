@@ -284,6 +284,14 @@ impl Timeline {
         }
     }
 
+    /// A moment of the publisher's clock and where it lies, while one is there.
+    pub fn reading(&self) -> Option<(i64, MediaTime)> {
+        match &self.state {
+            State::Running(run) if matches!(run.presence, Presence::Here { .. }) => Some(run.bases.current()),
+            _ => None,
+        }
+    }
+
     /// One thing the publisher did.
     pub fn push(&mut self, input: Input, now: Now) {
         self.tick(now);

@@ -95,8 +95,9 @@ impl Splice {
 /// An own feed. See the module.
 #[derive(Debug, Default)]
 pub struct Reserve {
-    /// Since when a publisher is there.
+    /// Since when a publisher is there, and since when its units are held beside the leader's.
     since: Option<Instant>,
+    held_since: Option<Instant>,
     /// What its newest units are coded like, and its oldest held.
     video: Option<VideoConfig>,
     audio: Option<AudioConfig>,
@@ -130,6 +131,7 @@ impl Reserve {
                 self.hold(Input::AudioConfig(config));
             }
             Input::Unit(unit) => {
+                self.held_since.get_or_insert(now);
                 self.match_own(&unit);
                 self.hold(Input::Unit(unit));
             }
@@ -156,6 +158,12 @@ impl Reserve {
             audio,
             ..Self::default()
         };
+    }
+
+    /// We led until now, and the new leader has the same feed: our clock is where we had it.
+    pub fn lies(&mut self, source_ms: i64, place: MediaTime) {
+        self.base = Some(Base { source_ms, place });
+        self.has_ever_matched = true;
     }
 
     /// A unit the leader has placed.

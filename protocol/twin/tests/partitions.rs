@@ -113,7 +113,11 @@ impl Day {
             let term = seat.term();
             let same = self.leaderships.iter().find(|(other, by)| *other == term && *by != who);
             // Only who cannot hear the other may draw the same number, in the same millisecond; run and name tell then.
-            assert!(same.is_none() || !seat.is_paired(), "two lead under term {term}\n{}", self.log.join("\n"));
+            assert!(
+                same.is_none() || !seat.is_paired(),
+                "two lead under term {term}\n{}",
+                self.log.join("\n")
+            );
             self.leaderships.push((term, who));
         }
     }

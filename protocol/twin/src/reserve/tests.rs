@@ -190,6 +190,7 @@ fn another_encoder_is_a_standby_and_a_discontinuity() {
     for input in feed(2, 500, 0, 8000) {
         story.reserve.push(input, story.began);
     }
+    assert!(story.reserve.held_since.is_some());
     assert!(story.reserve.is_there() && !story.reserve.is_aligned());
     let now = story.now(8000);
     let standing = story.standing.clone().unwrap();

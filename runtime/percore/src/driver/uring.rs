@@ -416,7 +416,7 @@ impl Driver for Uring {
                 it if it == Kind::Message as u8 => Some(Event::Rung),
                 it if it == Kind::Cancel as u8 => self.cancelled(&done),
                 it if it == Kind::Sweep as u8 => {
-                    self.listeners.stop_again(&mut self.queue);
+                    self.listeners.stop_again(&mut self.queue, done.key as u32);
                     None
                 }
                 _ => None,

@@ -42,17 +42,19 @@ impl Listeners {
 
     /// Accepts no more. What is queued already comes by [`Listeners::accept_the_last`].
     pub(crate) fn stop(&mut self, queue: &mut Queue) {
-        self.all.iter_mut().for_each(|it| it.is_closing = true);
-        self.stop_again(queue);
+        for index in 0..self.all.len() {
+            self.all[index].is_closing = true;
+            self.stop_again(queue, index as u32);
+        }
     }
 
     /// A cancel is done, which does not mean that it has found what it was to cancel: an accept that waits for another
-    /// go of its own cannot be found.
-    pub(crate) fn stop_again(&mut self, queue: &mut Queue) {
-        for (index, listener) in self.all.iter().enumerate() {
-            if listener.is_accepting && listener.is_closing {
-                queue.cancel(other_key(Kind::Accept, index as u32), other_key(Kind::Sweep, 0));
-            }
+    /// go of its own cannot be found. Each listener has one cancel under way and no more: were all of them cancelled
+    /// whenever one is done, two listeners would double them each time.
+    pub(crate) fn stop_again(&mut self, queue: &mut Queue, index: u32) {
+        let is_left = |it: &Listener| it.is_accepting && it.is_closing;
+        if self.all.get(index as usize).is_some_and(is_left) {
+            queue.cancel(other_key(Kind::Accept, index), other_key(Kind::Sweep, index));
         }
     }
 

@@ -70,10 +70,6 @@ fn without_the_calls_of_io_uring_it_serves_by_epoll_as_under_dockers_own_profile
 
 #[test]
 fn systemd_reads_the_units() {
-    if Command::new("systemd-analyze").arg("--version").output().is_err() {
-        println!("skipped: no systemd-analyze here");
-        return;
-    }
     let directory = tempfile::tempdir().unwrap();
     let mut units = Vec::new();
     for entry in std::fs::read_dir(deploy()).unwrap() {
@@ -89,7 +85,8 @@ fn systemd_reads_the_units() {
     }
     assert_eq!(units.len(), 6);
     let verify = |units: &[PathBuf]| {
-        let output = Command::new("systemd-analyze").arg("verify").args(units).output().unwrap();
+        let output = Command::new("systemd-analyze").arg("verify").args(units).output();
+        let output = output.expect("Debian's package systemd has systemd-analyze; `make test` installs it");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let said = verify(&units);

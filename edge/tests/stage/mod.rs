@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 #![allow(dead_code, reason = "each story needs another part of the stage")]
 
+pub(crate) mod ground;
 pub(crate) mod process;
 pub(crate) mod siege;
 

@@ -8,6 +8,7 @@
 
 pub mod certs;
 pub mod descriptors;
+pub mod directory;
 pub mod fan;
 pub mod handover;
 pub mod logs;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, Bytes};
 
-use crate::connection::{Connections, Ending};
+use crate::connection::{Connection, Connections, Ending, Phase};
 use crate::inode::Inode;
 
 /// What one core runs. It lives on its core's thread from [`crate::start`] to the end and is never shared.
@@ -225,6 +225,16 @@ impl Turn<'_> {
     /// Closes when everything handed over has left. What the peer still says is thrown away.
     pub fn finish(&mut self, id: ConnectionId) {
         self.connections.end(id, Ending::Finish);
+    }
+
+    /// Closes, as [`Turn::finish`] does, every connection that has been answered and asks for nothing now.
+    pub fn finish_idle(&mut self) {
+        for id in self.connections.ids() {
+            let is_idle = |it: &Connection| it.phase == Phase::Idle && it.has_asked && it.outbound.is_empty();
+            if self.connections.find(id).is_some_and(is_idle) {
+                self.connections.end(id, Ending::Finish);
+            }
+        }
     }
 
     /// Resets the connection: what has not left is thrown away.

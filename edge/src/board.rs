@@ -1,7 +1,7 @@
 //! How the edge is doing, as of the line's last tick: what the operator reads and the balancers hear.
 
 use crate::line::{Line, LineCounts};
-use edgefan::{EdgeState, SubscriberCounters};
+use edgefan::{EdgeState, PublisherCounters, SubscriberCounters};
 use serde_json::json;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -21,12 +21,16 @@ pub(crate) struct Notice {
     /// Over live broadcasts that are listed, the oldest.
     pub(crate) age_ms: Option<u64>,
     pub(crate) egress_bps: u64,
+    /// Playlists are answered 404.
+    pub(crate) turns_away: bool,
     pub(crate) broadcasts: Vec<BroadcastNotice>,
     pub(crate) ingests: Vec<String>,
     pub(crate) balancers_up: usize,
     pub(crate) bytes_held: u64,
     pub(crate) line: LineCounts,
     pub(crate) links: SubscriberCounters,
+    /// Where it feeds other edges.
+    pub(crate) relay: Option<PublisherCounters>,
 }
 
 /// One broadcast on it.
@@ -87,6 +91,8 @@ impl Notice {
         let (has_live, has_fed) = (live().count() > 0, live().any(|broadcast| broadcast.is_fed));
         (notice.state, notice.why) = if is_draining {
             (EdgeState::Draining, "viewers are let go".into())
+        } else if !line.has_joined() && !notice.ingests.is_empty() {
+            (EdgeState::NotFed, "the newest segments are on their way".into())
         } else if has_fed || (!has_live && !notice.ingests.is_empty()) {
             (EdgeState::Ready, "ready".into())
         } else if has_live {
@@ -117,8 +123,9 @@ impl Notice {
             .collect();
         json!({
             "state": state, "why": self.why, "newest_segment_age_ms": self.age_ms,
-            "egress_bits": self.egress_bps, "broadcasts": broadcasts, "ingests": self.ingests,
+            "turns_away": self.turns_away, "egress_bits": self.egress_bps, "broadcasts": broadcasts, "ingests": self.ingests,
             "balancers_up": self.balancers_up, "bytes_held": self.bytes_held,
+            "edges_fed": self.relay.as_ref().map(|relay| relay.links),
         })
     }
 }

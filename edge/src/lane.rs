@@ -22,6 +22,8 @@ pub(crate) struct Lane<B> {
     pub(crate) is_fed: bool,
     /// In which run which ingest was found to make other bytes than its elder, and is not listened to.
     pub(crate) quarantined: Option<(media::RunId, String)>,
+    /// All that its links had when we joined is here, or has had its time.
+    pub(crate) is_whole: bool,
     newest: Option<MediaTime>,
     newer_at: Instant,
     ended_at: Option<Instant>,
@@ -46,6 +48,7 @@ impl<B: Clone> Lane<B> {
             list_at: None,
             is_fed: true,
             quarantined: None,
+            is_whole: false,
             newest: None,
             newer_at: now,
             ended_at: None,

@@ -20,5 +20,5 @@ mod start;
 mod succession;
 mod viewers;
 
-pub use settings::{EdgeName, LimitSettings, PublicUrl, Settings};
+pub use settings::{EdgeName, LimitSettings, PublicUrl, RelaySettings, Settings};
 pub use start::{EdgeError, Running, run, start};

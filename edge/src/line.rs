@@ -70,6 +70,10 @@ pub(crate) struct Line<B> {
     links: BTreeMap<SourceId, String>,
     out: VecDeque<Output<B>>,
     counts: LineCounts,
+    /// Since when there has been a link.
+    linked_at: Option<Instant>,
+    /// Everything that was there when this edge came is here: it may say that it is ready.
+    has_joined: bool,
 }
 
 /// Broadcasts an edge knows at once; as many as a link tells of. One more is refused and counted.
@@ -81,6 +85,13 @@ const NEW_BELOW: (u64, u64) = (9, 10);
 /// How long after a broadcast's newest segments are here the rest of its window may take. Then it is listed without:
 /// a viewer with three segments beats one with none.
 const BACKFILL: Duration = Duration::from_secs(1);
+
+/// How long after the first link is up it takes at most to be told of every broadcast.
+const TOLD_WITHIN: Duration = Duration::from_millis(250);
+
+/// How long an edge that joins waits for a broadcast of which nothing comes: its publisher may have stalled, which is no
+/// reason to serve the others to nobody.
+const JOIN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Target durations, in halves, without a new segment after which playlists turn to 404 (docs/OPERATING: freshness).
 const FRESH_HALF_TARGETS: u32 = 5;
@@ -94,6 +105,8 @@ impl<B: Clone> Line<B> {
             links: BTreeMap::new(),
             out: VecDeque::new(),
             counts: LineCounts::default(),
+            linked_at: None,
+            has_joined: false,
         }
     }
 
@@ -123,7 +136,7 @@ impl<B: Clone> Line<B> {
                     lane.list_at.get_or_insert(now.at + BACKFILL);
                 }
             }
-            Event::CaughtUp { broadcast } => self.tell(now, &broadcast, Input::CaughtUp),
+            Event::CaughtUp { broadcast } => self.is_whole(now, &broadcast),
             Event::Ended { broadcast, run } => {
                 let is_over = |lane: &Lane<B>| lane.is_asleep() && lane.facts.run <= run;
                 if self.lanes.get(&broadcast).is_some_and(is_over) {
@@ -146,6 +159,7 @@ impl<B: Clone> Line<B> {
             Event::LinkUp { source, node } => {
                 tracing::info!(source = source.0, %node, "ingest is there");
                 self.links.insert(source, node.to_string());
+                self.linked_at.get_or_insert(now.at);
             }
             Event::LinkDown { source, why } => {
                 if let Some(node) = self.links.remove(&source) {
@@ -167,10 +181,33 @@ impl<B: Clone> Line<B> {
             let Some(lane) = self.lanes.get_mut(&broadcast) else { continue };
             if lane.list_at.is_some_and(|at| at <= now.at) {
                 lane.list_at = None;
-                self.tell(now, &broadcast, Input::CaughtUp);
+                self.is_whole(now, &broadcast);
             }
             self.judge(now, &broadcast);
         }
+        self.has_joined |= self.is_filled(now);
+    }
+
+    /// Whether everything that was there when this edge came is here. Once so it stays so: what is missing later is a
+    /// matter of freshness, broadcast by broadcast.
+    pub(crate) fn has_joined(&self) -> bool {
+        self.has_joined
+    }
+
+    fn is_filled(&self, now: Now) -> bool {
+        let is_told = self.linked_at.is_some_and(|at| now.at.saturating_duration_since(at) >= TOLD_WITHIN);
+        let is_here = |lane: &Lane<B>| {
+            lane.is_whole || lane.has_ended() || lane.is_asleep() || lane.age(now.at) >= JOIN_WITHIN
+        };
+        is_told && !self.links.is_empty() && self.lanes.values().all(is_here)
+    }
+
+    /// All of a broadcast that is to come at once is here: listing begins.
+    fn is_whole(&mut self, now: Now, broadcast: &BroadcastId) {
+        if let Some(lane) = self.lanes.get_mut(broadcast) {
+            lane.is_whole = true;
+        }
+        self.tell(now, broadcast, Input::CaughtUp);
     }
 
     /// All broadcasts, to look at.

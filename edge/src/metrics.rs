@@ -23,6 +23,7 @@ impl Collector for Metrics {
         let mut page = Page(encoder);
         page.gauges(&notice, &requests, &snapshot)?;
         page.line(&notice, &requests)?;
+        page.links(&notice)?;
         page.requests(&requests, &self.0)?;
         page.bytes_and_handshakes(&snapshot.total)?;
         page.cores(&snapshot)
@@ -101,6 +102,32 @@ impl Page<'_> {
         let mut family =
             self.0.encode_descriptor("driver", "which driver runs, and why", None, MetricType::Gauge)?;
         ConstGauge::new(1_i64).encode(family.encode_family(&driver)?)
+    }
+
+    /// How the other ends of links keep time, and what is passed on to other edges.
+    fn links(&mut self, notice: &Notice) -> fmt::Result {
+        let clocks = &notice.links.clocks;
+        let help = "how far the clock at a link's other end is ahead of ours";
+        let mut family =
+            self.0.encode_descriptor("link_clock_offset_seconds", help, None, MetricType::Gauge)?;
+        for clock in clocks {
+            if let Some(offset) = clock.offset_us {
+                let gauge = ConstGauge::new(offset as f64 / 1e6);
+                gauge.encode(family.encode_family(&[("node", clock.node.as_str())])?)?;
+            }
+        }
+        let help = "a PING's way to a link's other end and back";
+        let mut family =
+            self.0.encode_descriptor("link_round_trip_seconds", help, None, MetricType::Gauge)?;
+        for clock in clocks {
+            let gauge = ConstGauge::new(clock.round_trip.as_secs_f64());
+            gauge.encode(family.encode_family(&[("node", clock.node.as_str())])?)?;
+        }
+        let Some(relay) = &notice.relay else { return Ok(()) };
+        self.gauge("relay_links", "edges that are fed by this one", relay.links)?;
+        self.gauge("relay_held_bytes", "bytes of segments held for edges that join late", relay.hub_bytes)?;
+        self.counter("relay_bytes_sent", "bytes of media sent to other edges", relay.bytes_sent)?;
+        self.counter("relay_late", "segments that were too late for an edge", relay.late)
     }
 
     fn line(&mut self, notice: &Notice, requests: &Requests) -> fmt::Result {

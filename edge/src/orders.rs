@@ -11,6 +11,8 @@ use ticket::Keys;
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
     own_ingests: Vec<Address>,
+    /// Who feeds this edge whatever balancers say; none: whom they name.
+    feeds: Vec<Address>,
     own_keys: Option<Keys>,
     balancers: BTreeMap<Address, Balancer>,
 }
@@ -34,7 +36,12 @@ pub(crate) enum Changed {
 impl Orders {
     /// With what the settings say.
     pub(crate) fn new(own_ingests: Vec<Address>, own_keys: Option<Keys>) -> Self {
-        Self { own_ingests, own_keys, balancers: BTreeMap::new() }
+        Self { own_ingests, own_keys, ..Self::default() }
+    }
+
+    /// The same, fed by these and nobody else; none of them changes nothing.
+    pub(crate) fn fed_by(self, feeds: Vec<Address>) -> Self {
+        Self { feeds, ..self }
     }
 
     pub(crate) fn take(&mut self, told: Told) -> Changed {
@@ -73,8 +80,11 @@ impl Orders {
         }
     }
 
-    /// Every ingest anybody names.
+    /// Every ingest anybody names, unless the settings say who feeds this edge.
     pub(crate) fn ingests(&self) -> Vec<Address> {
+        if !self.feeds.is_empty() {
+            return self.feeds.clone();
+        }
         let told = self.balancers.values().flat_map(|balancer| &balancer.ingests);
         self.own_ingests.iter().chain(told).cloned().collect::<BTreeSet<_>>().into_iter().collect()
     }
@@ -85,14 +95,19 @@ impl Orders {
         Keys::union(told.chain(&self.own_keys))
     }
 
-    /// Whether a balancer wants this edge empty.
-    pub(crate) fn is_to_drain(&self) -> bool {
-        self.balancers.values().any(|it| matches!(it.standing, Some(Standing::Drain | Standing::Maintenance)))
+    /// How the operator wants this edge to stand: as the strictest balancer that is there says, since one of them may not
+    /// have heard of the operator's word yet; where none is there, as the strictest said last.
+    pub(crate) fn standing(&self) -> Standing {
+        let said = |is_meant: fn(&Balancer) -> bool| {
+            let all = self.balancers.values().filter(|it| is_meant(it)).filter_map(|it| it.standing);
+            all.max_by_key(|standing| *standing as u8)
+        };
+        said(|it| it.is_up).or_else(|| said(|_| true)).unwrap_or(Standing::Active)
     }
 
     /// Whether a balancer says that the operator is at work on it.
     pub(crate) fn is_in_maintenance(&self) -> bool {
-        self.balancers.values().any(|it| it.standing == Some(Standing::Maintenance))
+        self.standing() == Standing::Maintenance
     }
 
     /// Balancers that are there.
@@ -104,7 +119,7 @@ impl Orders {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use edgefan::{NodeId, Role, TicketKey, Welcome};
+    use edgefan::{Layer, NodeId, Role, TicketKey, Welcome};
     use ticket::Key;
 
     fn address(text: &str) -> Address {
@@ -114,7 +129,8 @@ mod tests {
     fn welcome(balancer: &str, ingests: &[&str]) -> Told {
         let node = NodeId::parse("lb").unwrap();
         let ingests = ingests.iter().map(|ingest| address(ingest)).collect();
-        let welcome = Welcome { node, role: Role::Balancer, version: "1".into(), ingests };
+        let welcome =
+            Welcome { node, role: Role::Balancer, version: "1".into(), ingests, layer: Layer::INGEST };
         Told::Welcome { balancer: address(balancer), welcome }
     }
 
@@ -146,11 +162,41 @@ mod tests {
     #[test]
     fn one_balancer_is_enough_to_drain_and_it_may_take_it_back() {
         let mut orders = Orders::new(Vec::new(), None);
-        let mut stands = |standing| {
-            orders.take(Told::Standing { balancer: address("lb1:1"), standing });
-            orders.is_to_drain()
+        let says = |orders: &mut Orders, balancer: &str, standing| {
+            orders.take(Told::Standing { balancer: address(balancer), standing });
+            orders.standing()
         };
-        assert!(stands(Standing::Drain));
-        assert!(!stands(Standing::Active));
+        assert_eq!(orders.standing(), Standing::Active);
+        assert_eq!(says(&mut orders, "lb1:1", Standing::Drain), Standing::Drain);
+        assert_eq!(says(&mut orders, "lb1:1", Standing::Active), Standing::Active);
+        assert_eq!(says(&mut orders, "lb1:1", Standing::Maintenance), Standing::Maintenance);
+        assert_eq!(
+            says(&mut orders, "lb2:1", Standing::Active),
+            Standing::Maintenance,
+            "it may not know yet"
+        );
+    }
+
+    #[test]
+    fn a_balancer_that_is_gone_does_not_keep_an_edge_drained() {
+        let mut orders = Orders::new(Vec::new(), None);
+        for balancer in ["lb1:1", "lb2:1"] {
+            orders.take(welcome(balancer, &[]));
+            orders.take(Told::Standing { balancer: address(balancer), standing: Standing::Drain });
+        }
+        let down = |balancer: &str| Told::Down { balancer: address(balancer), why: "reset".into() };
+        orders.take(down("lb1:1"));
+        orders.take(Told::Standing { balancer: address("lb2:1"), standing: Standing::Active });
+        assert_eq!(orders.standing(), Standing::Active, "the one that is there knows");
+        orders.take(down("lb2:1"));
+        assert_eq!(orders.standing(), Standing::Drain, "nobody is there: as they last spoke");
+    }
+
+    #[test]
+    fn who_is_told_by_whom_to_be_fed_asks_nobody_else() {
+        let mut orders =
+            Orders::new(vec![address("a:1")], None).fed_by(vec![address("r1:1"), address("r2:1")]);
+        orders.take(welcome("lb1:1", &["b:1"]));
+        assert_eq!(orders.ingests(), [address("r1:1"), address("r2:1")]);
     }
 }

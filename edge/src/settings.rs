@@ -37,6 +37,11 @@ pub struct Settings {
     pub agent_check: Option<Address>,
     /// Ingests to take broadcasts from beside those the balancers name, each `host:port`. Default: none.
     pub ingests: Vec<Parsed<PeerAddress>>,
+    /// Who feeds this edge, each `host:port` of an ingest or of an edge that relays; then neither `ingests` nor what
+    /// balancers name is dialled. Default: none; balancers and `ingests` say.
+    pub feeds: Vec<Parsed<PeerAddress>>,
+    /// Whether this edge feeds others.
+    pub relay: RelaySettings,
     /// Broadcasts that open only to a valid ticket. Default: none; every broadcast is open.
     pub private: Vec<Parsed<BroadcastId>>,
     /// A file with a key tickets are sealed with (32 bytes in hex or base64), known beside those that balancers tell,
@@ -86,6 +91,35 @@ pub struct Settings {
     pub limits: LimitSettings,
 }
 
+/// `[edge.relay]`: an edge between the ingests and other edges, which serves viewers as well if it has the room.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RelaySettings {
+    /// Where edges dial it, by mutual TLS (`edgefan/1`), such as `0.0.0.0:7001`. Default: nowhere; it feeds nobody.
+    pub listen: Option<Address>,
+    /// Where edges reach that, `host:port`, told to the balancers. Default: `listen`, unless that is no single address.
+    pub address: Option<Parsed<PeerAddress>>,
+    /// Where it stands, 1 to 254: it is fed by ingests and by relays on lower layers, and feeds those on higher ones and
+    /// edges that relay nothing. Default `1`.
+    pub layer: Number<1, 254>,
+    /// Bytes of segments held for edges that join late, 16 MB to 100 GB, beside the windows. Default `512 MB`.
+    pub memory: Megabytes<16, 100_000>,
+}
+
+impl Default for RelaySettings {
+    fn default() -> Self {
+        Self { listen: None, address: None, layer: Number::new(1), memory: Megabytes::new(512) }
+    }
+}
+
+impl RelaySettings {
+    /// Where edges dial it that is listening at `bound`.
+    pub(crate) fn reached_at(&self, bound: SocketAddr) -> Option<PeerAddress> {
+        let named = self.address.as_ref().map(|address| address.0.clone());
+        named.or_else(|| (!bound.ip().is_unspecified()).then(|| PeerAddress::from(bound)))
+    }
+}
+
 /// `[edge.limits]`. Each has a counter in `/metrics` that says how often it was met.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -129,6 +163,13 @@ pub struct LimitSettings {
 pub struct EdgeName {
     pub(crate) node: NodeId,
     pub(crate) edge: ticket::EdgeId,
+}
+
+impl EdgeName {
+    /// The same as a node's name.
+    pub fn node(&self) -> &NodeId {
+        &self.node
+    }
 }
 
 impl FromStr for EdgeName {
@@ -192,6 +233,8 @@ impl Default for Settings {
             lbs: Vec::new(),
             agent_check: None,
             ingests: Vec::new(),
+            feeds: Vec::new(),
+            relay: RelaySettings::default(),
             private: Vec::new(),
             ticket_key: None,
             cors: Parsed("*".parse().expect("a constant that is allowed")),
@@ -313,11 +356,25 @@ mod tests {
             ("lbs = ['lb1']", "host:port"),
             ("ktls = 'on'", "allowed is auto, off"),
             ("weight = 1001", "from 0 to 1000"),
+            ("feeds = ['relay1']", "host:port"),
+            ("[relay]\nlayer = 255", "from 1 to 254"),
             ("colour = 1", "unknown field"),
         ] {
             let refused = toml::from_str::<Settings>(text).unwrap_err().to_string();
             assert!(refused.contains(says), "{text}: {refused}");
         }
+    }
+
+    #[test]
+    fn a_relay_is_reached_where_it_listens_unless_that_is_everywhere() {
+        let relay: RelaySettings = toml::from_str("listen = '10.0.0.5:7001'").unwrap();
+        let at = |relay: &RelaySettings, bound: &str| {
+            relay.reached_at(bound.parse().unwrap()).map(|address| address.to_string())
+        };
+        assert_eq!(at(&relay, "10.0.0.5:7001").as_deref(), Some("10.0.0.5:7001"));
+        assert_eq!(at(&relay, "0.0.0.0:7001"), None);
+        let named: RelaySettings = toml::from_str("address = 'relay1.example:7001'").unwrap();
+        assert_eq!(at(&named, "0.0.0.0:7001").as_deref(), Some("relay1.example:7001"));
     }
 
     #[test]

@@ -16,14 +16,15 @@ use crate::succession::Inheritance;
 use crate::viewers::Updates;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use delivery::Update;
-use edgefan::{Address, Event, Load};
+use edgefan::{Event, LinkClock, Load, NodeId, Standing};
 use media::BitRate;
 use node::fan::control::client::{ControlClient, Told};
+use node::fan::publisher::Publishing;
 use node::fan::subscriber::Subscription;
 use node::service::Service;
 use node::{Drain, Stop};
 use percore::{CoreCounts, Handle, Inode, TellError, TlsSource};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -41,6 +42,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// Over how long egress is measured: long enough for segments to even out, short enough to see a crowd.
 const EGRESS_OVER: Duration = Duration::from_secs(1);
 
+/// How far the clocks on the wall of two nodes may be apart before it is said.
+const CLOCK_OFF_US: u64 = 500_000;
+
 /// How long a core with a full inbox is waited for, each time round; it is never skipped, or it would miss a segment.
 const RETRY: Duration = Duration::from_millis(2);
 
@@ -48,11 +52,16 @@ const RETRY: Duration = Duration::from_millis(2);
 pub(crate) enum Word {
     Event(Event),
     Told(Told),
-    /// A successor asks for our sockets: what it must have is the answer. Links that only one of us may have are its.
+    /// A successor asks for our sockets: what it must have is the answer.
     Asked(Sender<Inheritance>),
+    /// It is about to serve: nothing new is listed from now on; what is listed is the answer.
+    Near(Sender<Inheritance>),
     /// It is gone before it was ready.
     GivenUp,
 }
+
+/// Events kept while nothing new is listed: a second's of the largest fleet. More end the standstill.
+const HELD_EVENTS: usize = 1024;
 
 /// What runs on the line's thread.
 pub(crate) struct LineThread {
@@ -63,6 +72,8 @@ pub(crate) struct LineThread {
     pub(crate) tls: Option<TlsSource>,
     pub(crate) cores: Handle<Updates>,
     pub(crate) subscription: Subscription,
+    /// What feeds other edges.
+    pub(crate) relay: Option<Publishing>,
     pub(crate) control: Option<ControlClient>,
     pub(crate) board: Arc<Board>,
     pub(crate) stop: Stop,
@@ -72,10 +83,10 @@ pub(crate) struct LineThread {
     /// Set when the thread should end.
     pub(crate) is_over: Arc<AtomicBool>,
     pub(crate) drain_steer: Duration,
-    /// The balancers to link to.
-    pub(crate) balancers: Vec<Address>,
-    /// A successor is being filled, or serves: our links are its, and time stands still here.
-    pub(crate) is_asked: bool,
+    /// What has come since nothing new is listed, because a successor is about to serve, or serves.
+    pub(crate) held: Option<Vec<Event>>,
+    /// Nodes whose clock was said to be wrong.
+    pub(crate) clocks_off: HashSet<NodeId>,
     pub(crate) service: Service,
     /// Our port is served on when we end.
     pub(crate) is_handed_over: Arc<AtomicBool>,
@@ -114,19 +125,23 @@ impl LineThread {
 
     fn hear(&mut self, word: Word, updates: &mut Updates) {
         match word {
-            // The end of our own links is not to be seen.
-            Word::Event(_) if self.is_asked => {}
-            Word::Event(event) => self.line.push(now(), event),
+            Word::Event(event) => match &mut self.held {
+                None => self.line.push(now(), event),
+                Some(held) => {
+                    held.push(event);
+                    if held.len() >= HELD_EVENTS {
+                        self.go_on();
+                    }
+                }
+            },
             Word::Asked(answer) => {
-                let inheritance = Inheritance::of(Notice::of(&self.line, now().at, false));
-                self.is_asked = true;
-                self.link(Vec::new(), Vec::new());
-                let _ = answer.send(inheritance);
+                let _ = answer.send(Inheritance::of_line(&self.line, now().at));
             }
-            Word::GivenUp => {
-                self.is_asked = false;
-                self.link(self.orders.ingests(), self.balancers.clone());
+            Word::Near(answer) => {
+                self.held.get_or_insert_default();
+                let _ = answer.send(Inheritance::of_line(&self.line, now().at));
             }
+            Word::GivenUp => self.go_on(),
             Word::Told(told) => match self.orders.take(told) {
                 Changed::Nothing => {}
                 Changed::Ingests(ingests) => self.subscription.set_ingests(ingests),
@@ -139,10 +154,10 @@ impl LineThread {
         self.carry(updates);
     }
 
-    fn link(&self, ingests: Vec<Address>, balancers: Vec<Address>) {
-        self.subscription.set_ingests(ingests);
-        if let Some(control) = &self.control {
-            control.set_balancers(balancers);
+    /// Time goes on where it stood still.
+    fn go_on(&mut self) {
+        for event in self.held.take().into_iter().flatten() {
+            self.line.push(now(), event);
         }
     }
 
@@ -166,18 +181,19 @@ impl LineThread {
     }
 
     fn tick(&mut self, now: Now, egress: &mut Egress, leaving: &mut Leaving) {
-        if self.is_asked {
-            return self.tell_service();
-        }
         let mut updates = Vec::new();
-        self.line.tick(now);
+        if self.held.is_none() {
+            self.line.tick(now);
+        }
         self.carry(&mut updates);
         let is_handed_over = self.is_handed_over.load(Ordering::Acquire);
+        let standing = self.orders.standing();
         let is_draining = (self.stop.is_stopping() && !is_handed_over)
             || self.drain.is_draining()
-            || self.orders.is_to_drain();
-        // Nobody steers viewers away where no balancer is.
-        let steer = if self.orders.balancers_up() > 0 { self.drain_steer } else { Duration::ZERO };
+            || standing != Standing::Active;
+        // Nobody steers viewers away where no balancer is; and maintenance does not wait for anybody.
+        let has_time = self.orders.balancers_up() > 0 && standing != Standing::Maintenance;
+        let steer = if has_time { self.drain_steer } else { Duration::ZERO };
         if let Some(has_left) = leaving.turn(is_draining, steer, now.at) {
             updates.push(Update::Leaving(has_left));
         }
@@ -188,11 +204,14 @@ impl LineThread {
         notice.egress_bps = egress.measure(&total, now.at);
         notice.is_in_maintenance = self.orders.is_in_maintenance();
         notice.balancers_up = self.orders.balancers_up();
+        notice.turns_away = leaving.has_left;
         notice.links = self.subscription.counters();
+        notice.relay = self.relay.as_ref().map(Publishing::counters);
+        self.look_at_clocks(&notice.links.clocks);
         if let Some(control) = &self.control {
             control.load(Load {
                 egress: BitRate(notice.egress_bps),
-                viewers: total.open,
+                viewers: viewers_left(total.open, is_draining, leaving.has_left),
                 newest_segment_age_ms: notice.age_ms,
                 state: notice.state,
             });
@@ -201,10 +220,24 @@ impl LineThread {
         self.tell_service();
     }
 
+    /// Says once of each link's other end that its clock is not ours, and once that it is right again.
+    fn look_at_clocks(&mut self, clocks: &[LinkClock]) {
+        for LinkClock { node, offset_us, .. } in clocks {
+            let Some(offset) = *offset_us else { continue };
+            if offset.unsigned_abs() <= CLOCK_OFF_US {
+                self.clocks_off.remove(node);
+            } else if self.clocks_off.insert(node.clone()) {
+                tracing::warn!(%node, ahead_ms = offset / 1000, "a node's clock is not ours: is one of them not kept by NTP?");
+            }
+        }
+        self.clocks_off.retain(|node| clocks.iter().any(|clock| clock.node == *node));
+    }
+
     /// One line for the service manager.
     fn tell_service(&self) {
         let (notice, viewers) = (self.board.read(), self.cores.counters().total.open);
-        let why = if self.is_asked { "relieved by a successor" } else { &notice.why };
+        let is_relieved = self.is_handed_over.load(Ordering::Acquire) && self.stop.is_stopping();
+        let why = if is_relieved { "relieved by a successor" } else { &notice.why };
         let broadcasts = notice.broadcasts.iter().filter(|it| it.is_listed).count();
         self.service.status(&format!("{why}; {broadcasts} broadcasts, {viewers} connections of viewers"));
     }
@@ -223,6 +256,12 @@ impl LineThread {
             }
         }
     }
+}
+
+/// Viewers as balancers are told of them: an edge that drains is not empty as long as it answers playlists, whether
+/// anybody is connected at this moment or not.
+fn viewers_left(open: u64, is_draining: bool, has_left: bool) -> u64 {
+    if is_draining && !has_left { open.max(1) } else { open }
 }
 
 fn now() -> Now {
@@ -288,6 +327,13 @@ mod tests {
         assert_eq!(at(1_000, 250_000), 2_000_000);
         assert_eq!(at(1_500, 250_000), 1_000_000);
         assert_eq!(at(2_000, 250_000), 0);
+    }
+
+    #[test]
+    fn an_edge_is_not_empty_before_it_turns_viewers_away() {
+        assert_eq!(viewers_left(0, false, false), 0);
+        assert_eq!((viewers_left(0, true, false), viewers_left(5, true, false)), (1, 5));
+        assert_eq!((viewers_left(0, true, true), viewers_left(5, true, true)), (0, 5));
     }
 
     #[test]

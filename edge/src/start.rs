@@ -11,13 +11,14 @@ use crate::shell::{LineThread, WORDS, Word};
 use crate::succession::{Ports, Succeeded, succeed};
 use crate::viewers::{Updates, Viewers};
 use delivery::Policy;
-use edgefan::EdgeFacts;
+use edgefan::{Address, EdgeFacts, Layer};
 use media::BitRate;
 use node::Node;
 use node::certs::Shown;
-use node::fan::{control, subscriber};
+use node::fan::{control, publisher, subscriber};
 use node::handover::Offer;
 use percore::{Inode, InodeStore, Listen, TlsSource};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +46,14 @@ pub enum EdgeError {
     /// Viewers cannot be listened for.
     #[error(transparent)]
     Viewers(#[from] percore::StartError),
+    /// Other edges cannot be listened for.
+    #[error("relay.listen {address}: {error}")]
+    Relay {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
     /// A link's thread could not be started.
     #[error("{what}: {error}")]
     Thread {
@@ -72,6 +81,8 @@ pub struct Running {
     cores: percore::Running<Updates>,
     line: Option<JoinHandle<()>>,
     links: (subscriber::Subscription, Option<control::client::ControlClient>),
+    /// What feeds other edges.
+    relay: Option<publisher::Publishing>,
     has_left: Arc<AtomicBool>,
     is_over: Arc<AtomicBool>,
     /// A successor serves at our address, or will.
@@ -111,7 +122,8 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
     let link_tls = node.certificates.cluster_client_config()?;
 
     let (tls, shown) = settings.https.map(|_| https_source(node)).transpose()?.unzip();
-    let (cores, counts, ports) = start_cores(&settings, node, tls.as_ref())?;
+    let (cores, counts, mut ports) = start_cores(&settings, node, tls.as_ref())?;
+    let relay = start_relay(&settings, node, &mut ports)?;
     let board = Arc::new(Board::default());
     let handle = cores.handle();
     let mut panel = Sources {
@@ -144,23 +156,28 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
     let balancers: Vec<_> = settings.lbs.iter().map(|lb| lb.0.clone()).collect();
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let tell_event = tell.clone();
-    let subscription = subscriber::start(
-        subscriber::Settings {
-            node: settings.id.0.node.clone(),
-            version: version.clone(),
-            ingests: own_ingests.clone(),
-            assembly_bytes: usize::try_from(settings.arriving_memory.bytes()).unwrap_or(usize::MAX),
-        },
-        Arc::clone(&link_tls),
-        // An error means that the line has ended, and the link is about to.
-        move |event| drop(tell_event.send(Word::Event(event))),
-    )
-    .map_err(|error| EdgeError::Thread { what: "links to ingests", error })?;
+    let feeds = settings.feeds.iter().map(|feed| feed.0.clone()).collect();
+    let orders = Orders::new(own_ingests, own_keys).fed_by(feeds);
+    let subscribing = subscriber::Settings {
+        node: settings.id.0.node.clone(),
+        version: version.clone(),
+        ingests: orders.ingests(),
+        assembly_bytes: usize::try_from(settings.arriving_memory.bytes()).unwrap_or(usize::MAX),
+    };
+    // An error means that the line has ended, and the link is about to.
+    let on_event = move |event| drop(tell_event.send(Word::Event(event)));
+    let subscription = match &relay {
+        None => subscriber::start(subscribing, Arc::clone(&link_tls), on_event),
+        Some(relay) => {
+            let feed = relay.feed.clone();
+            subscriber::start_relaying(subscribing, relay.layer, feed, Arc::clone(&link_tls), on_event)
+        }
+    };
+    let subscription = subscription.map_err(|error| EdgeError::Thread { what: "links to ingests", error })?;
     let control = if balancers.is_empty() {
         None
     } else {
-        let edge = edge_facts(&settings, cores.addresses());
-        let balancers = balancers.clone();
+        let edge = edge_facts(&settings, cores.addresses(), relay.as_ref());
         let told = control::client::Settings { node: settings.id.0.node.clone(), version, edge, balancers };
         let client = control::client::start(told, link_tls, move |told| drop(tell.send(Word::Told(told))))
             .map_err(|error| EdgeError::Thread { what: "links to balancers", error })?;
@@ -177,11 +194,12 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
     let (has_left, is_over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let line = LineThread {
         line: Line::new(rules, Box::new(move |head, body| store.write(head, body).map(Arc::new))),
-        orders: Orders::new(own_ingests, own_keys),
+        orders,
         words,
         tls,
         cores: cores.handle(),
         subscription: subscription.clone(),
+        relay: relay.as_ref().map(|relay| relay.publishing.clone()),
         control: control.clone(),
         board: Arc::clone(&board),
         stop: node.stop.clone(),
@@ -189,8 +207,8 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
         has_left: Arc::clone(&has_left),
         is_over: Arc::clone(&is_over),
         drain_steer: settings.drain_steer.duration(),
-        balancers,
-        is_asked: false,
+        held: None,
+        clocks_off: HashSet::new(),
         service: node.service.clone(),
         is_handed_over: Arc::clone(&is_handed_over),
     };
@@ -202,6 +220,7 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
         cores,
         line: Some(line),
         links: (subscription, control),
+        relay: relay.map(|relay| relay.publishing),
         has_left,
         is_over,
         is_handed_over,
@@ -260,7 +279,45 @@ fn start_cores(settings: &Settings, node: &Node, tls: Option<&TlsSource>) -> Res
     Ok((cores, counts, ports))
 }
 
+/// What feeds other edges.
+struct Relaying {
+    feed: publisher::Feed,
+    publishing: publisher::Publishing,
+    layer: Layer,
+    /// Where edges reach it, as far as that is known.
+    address: Option<Address>,
+}
+
+fn start_relay(settings: &Settings, node: &Node, ports: &mut Ports) -> Result<Option<Relaying>, EdgeError> {
+    let Some(listen) = settings.relay.listen else { return Ok(None) };
+    let failed = |error| EdgeError::Relay { address: listen.0, error };
+    let listener = ports.listen(node, "relay", listen.0).map_err(failed)?;
+    let publishing = publisher::Settings {
+        node: settings.id.0.node.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        listen: listen.0,
+        hub_bytes: usize::try_from(settings.relay.memory.bytes()).unwrap_or(usize::MAX),
+    };
+    let layer = Layer(u8::try_from(settings.relay.layer.value()).unwrap_or(u8::MAX - 1));
+    let tls = node.certificates.cluster_server_config()?;
+    let (feed, publishing) = publisher::start_relay(publishing, layer, listener, tls).map_err(failed)?;
+    let address = settings.relay.reached_at(publishing.address());
+    let at = publishing.address();
+    match &address {
+        Some(address) => tracing::info!(%at, %address, layer = layer.0, "relays to other edges"),
+        None => {
+            tracing::warn!(%at, "relays, and balancers are not told where: set relay.address, or `feeds` at edges")
+        }
+    }
+    Ok(Some(Relaying { feed, publishing, layer, address }))
+}
+
 impl Running {
+    /// Where other edges dial it, if it relays.
+    pub fn relay_address(&self) -> Option<SocketAddr> {
+        self.relay.as_ref().map(publisher::Publishing::address)
+    }
+
     /// Where viewers connect: HTTP, then HTTPS if there is any.
     pub fn addresses(&self) -> &[SocketAddr] {
         self.cores.addresses()
@@ -297,8 +354,9 @@ impl Running {
     fn end_relieved(mut self) -> Result<(), EdgeError> {
         self.cores.hand_over(self.drain);
         let handle = self.cores.handle();
-        let until = Instant::now() + self.drain + POLL * 5;
-        while handle.counters().total.open > 0 && Instant::now() < until {
+        let now = Instant::now();
+        let (until, heard_by) = (now + self.drain + POLL * 5, now + HEARD_WITHIN.min(self.drain));
+        while (handle.counters().total.open > 0 || Instant::now() < heard_by) && Instant::now() < until {
             std::thread::sleep(POLL);
         }
         self.end_line();
@@ -314,11 +372,16 @@ impl Running {
         }
         let (subscription, control) = &self.links;
         subscription.stop();
+        self.relay.iter().for_each(publisher::Publishing::stop);
         if let Some(control) = control {
             control.stop();
         }
     }
 }
+
+/// How long after it was relieved an edge speaks on to balancers at least: by then they have heard its successor say that
+/// it is ready.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
 
 /// How often the way out is looked at.
 const POLL: Duration = Duration::from_millis(50);
@@ -330,7 +393,7 @@ fn own_keys(settings: &Settings) -> Result<Option<ticket::Keys>, EdgeError> {
     Ok(Some(ticket::Keys::new(key, None)))
 }
 
-fn edge_facts(settings: &Settings, addresses: &[SocketAddr]) -> EdgeFacts {
+fn edge_facts(settings: &Settings, addresses: &[SocketAddr], relay: Option<&Relaying>) -> EdgeFacts {
     let url = |named: &crate::PublicUrl, scheme: &str, address: Option<&SocketAddr>| {
         let usual = || address.map(|address| format!("{scheme}://{address}")).unwrap_or_default();
         named.0.clone().unwrap_or_else(usual)
@@ -340,6 +403,7 @@ fn edge_facts(settings: &Settings, addresses: &[SocketAddr]) -> EdgeFacts {
         https: url(&settings.public_url_tls.0, "https", addresses.get(1)),
         capacity: BitRate(settings.capacity.bits_per_second()),
         weight: u32::try_from(settings.weight.value()).unwrap_or(u32::MAX),
+        relay: relay.and_then(|relay| relay.address.clone()),
     }
 }
 

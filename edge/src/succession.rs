@@ -1,14 +1,20 @@
 //! One edge after another at the same address: taking over from a predecessor, and being relieved by a successor.
 //!
 //! ```text
-//!  predecessor   serves ─────────────── asked: lets its links go, time stands still ── relieved: finishes, ends
-//!  successor            starts, asks ─▶ is filled by the ingests ─▶ accepts ─▶ relieves ─▶ serves, offers its sockets
+//!  predecessor   serves ─────────────── asked ── serves on, fed as before ── near: lists nothing new ── relieved: ends
+//!  successor            starts, asks ─▶ is filled by the ingests ─▶ has what that lists ─▶ accepts ─▶ relieves ─▶ serves
 //! ```
+//!
+//! For a moment viewers are accepted by both: whoever reads a playlist of the one must find its segments at the other, so
+//! the one stands still until it is relieved.
+//!
+//! Both are linked to every ingest and balancer meanwhile: links are told apart by process (`edgefan::Hello::process`).
 //!
 //! Lives here: which sockets there are, how long to be filled, what the two tell each other. Does not live here: the
 //! conversation (`node::handover`), accepting (`percore`), or what the line does meanwhile (`shell`).
 
 use crate::board::{Board, Notice};
+use crate::line::Line;
 use crate::settings::Settings;
 use crate::shell::Word;
 use crate::start::EdgeError;
@@ -26,6 +32,8 @@ use std::time::{Duration, Instant};
 /// since that one still serves; without one it accepts all the same, since nobody does.
 const FILLED_WITHIN: Duration = Duration::from_secs(20);
 const ACCEPT_WITHIN: Duration = Duration::from_secs(5);
+/// How long it may take to have what the predecessor had listed when it stopped: both are fed at the same moments.
+const NEAR_WITHIN: Duration = Duration::from_secs(3);
 /// How often it is looked at whether it is filled.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -34,13 +42,45 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub(crate) struct Inheritance {
     /// Broadcasts it has fresh segments of, each with its renditions.
     listed: Vec<(String, Vec<String>)>,
+    /// The newest number each of those lists.
+    #[serde(default)]
+    newest: Vec<(String, Vec<(String, u64)>)>,
 }
 
 impl Inheritance {
     /// What this notice shows.
     pub(crate) fn of(notice: Notice) -> Self {
         let fresh = notice.broadcasts.into_iter().filter(|it| it.is_listed && it.is_fed && !it.has_ended);
-        Self { listed: fresh.map(|it| (it.id, it.renditions)).collect() }
+        Self { listed: fresh.map(|it| (it.id, it.renditions)).collect(), newest: Vec::new() }
+    }
+
+    /// What this line lists.
+    pub(crate) fn of_line<B: Clone>(line: &Line<B>, now: Instant) -> Self {
+        let mut it = Self::of(Notice::of(line, now, false));
+        for (id, lane) in line.lanes() {
+            let Some(window) =
+                lane.window.as_ref().filter(|_| it.listed.iter().any(|(one, _)| one == id.as_str()))
+            else {
+                continue;
+            };
+            let newest = lane.facts.renditions.iter().filter_map(|rendition| {
+                let last = window.media_playlist(&rendition.id)?.last_sequence()?;
+                Some((rendition.id.to_string(), last.0))
+            });
+            it.newest.push((id.to_string(), newest.collect()));
+        }
+        it
+    }
+
+    /// Whether it lists everything that `last` does, as far as that goes.
+    fn is_up_to(&self, last: &Self) -> bool {
+        let has = |id: &String, rendition: &String, number: u64| {
+            let of = self.newest.iter().find(|(one, _)| one == id);
+            of.is_some_and(|(_, newest)| newest.iter().any(|(one, own)| one == rendition && *own >= number))
+        };
+        last.newest
+            .iter()
+            .all(|(id, newest)| newest.iter().all(|(rendition, number)| has(id, rendition, *number)))
     }
 
     /// Whether this board shows all of it.
@@ -67,6 +107,23 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
+    /// A socket for links of other nodes, given to us or opened now.
+    pub(crate) fn listen(
+        &mut self,
+        node: &Node,
+        name: &str,
+        address: std::net::SocketAddr,
+    ) -> std::io::Result<std::net::TcpListener> {
+        let listener = match node.sockets.take(name, address).into_iter().next() {
+            Some(given) => std::net::TcpListener::from(given),
+            None => std::net::TcpListener::bind(address)?,
+        };
+        if node.handover.path.is_some() {
+            self.to_offer.push((name.to_owned(), Arc::new(OwnedFd::from(listener.try_clone()?))));
+        }
+        Ok(listener)
+    }
+
     /// Sockets for `listen` that were given to us, or that we must keep for a successor; otherwise percore opens them.
     pub(crate) fn open(
         &mut self,
@@ -99,13 +156,15 @@ pub(crate) struct Succeeded {
 
 impl Relief for Succeeded {
     fn asked(&mut self) -> serde_json::Value {
-        let (tell_answer, answer) = crossbeam_channel::bounded(1);
-        let _ = self.tell.send(Word::Asked(tell_answer));
-        let inheritance = answer.recv().unwrap_or_default();
-        serde_json::to_value(inheritance).unwrap_or_default()
+        serde_json::to_value(asks(&self.tell, Word::Asked)).unwrap_or_default()
+    }
+
+    fn near(&mut self) -> serde_json::Value {
+        serde_json::to_value(asks(&self.tell, Word::Near)).unwrap_or_default()
     }
 
     fn given_up(&mut self) {
+        tracing::warn!("the successor is gone before it was ready: this edge goes on");
         let _ = self.tell.send(Word::GivenUp);
     }
 
@@ -113,6 +172,13 @@ impl Relief for Succeeded {
         self.is_handed_over.store(true, Ordering::Release);
         self.stop.signal();
     }
+}
+
+/// What the line says; nothing of one that has ended.
+fn asks(tell: &Sender<Word>, word: fn(Sender<Inheritance>) -> Word) -> Inheritance {
+    let (tell_answer, answer) = crossbeam_channel::bounded(1);
+    let _ = tell.send(word(tell_answer));
+    answer.recv().unwrap_or_default()
 }
 
 /// Waits until this edge is filled, lets it accept, relieves who was there before, and offers the sockets to who comes
@@ -133,11 +199,21 @@ pub(crate) fn succeed<M>(
         return Ok(None);
     };
     let failed = |error| EdgeError::Handover { path: path.clone(), error };
-    if let Some(predecessor) = node.handover.predecessor() {
+    if let Some(mut predecessor) = node.handover.predecessor() {
         let inheritance: Inheritance = serde_json::from_value(predecessor.word.clone()).unwrap_or_default();
         if !fill(node, FILLED_WITHIN, || inheritance.is_on(board)) {
             let why = format!("not filled within {FILLED_WITHIN:?}; the predecessor goes on");
             return Err(failed(std::io::Error::new(std::io::ErrorKind::TimedOut, why)));
+        }
+        if let Some(last) = predecessor.near().map_err(failed)? {
+            let last: Inheritance = serde_json::from_value(last).unwrap_or_default();
+            let tell = &succeeded.tell;
+            if !fill(node, NEAR_WITHIN, || asks(tell, Word::Asked).is_up_to(&last)) {
+                let why = format!("behind the predecessor for {NEAR_WITHIN:?}, which goes on");
+                return Err(failed(std::io::Error::new(std::io::ErrorKind::TimedOut, why)));
+            }
+            // The cores hear of it as the line does, or a moment later.
+            std::thread::sleep(LOOK_EVERY);
         }
         cores.accept();
         predecessor.relieve().map_err(failed)?;

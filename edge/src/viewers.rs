@@ -9,7 +9,7 @@ use delivery::{Answer, Delivery, Kind, Moment, Reply, Stored, Update};
 use http::{Cors, HttpDate, Parsed, Refusal};
 use percore::{Body, ConnectionId, Inode, Service, Turn};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What this core is told by the line.
 pub(crate) type Updates = Vec<Update<Arc<Inode>>>;
@@ -20,7 +20,13 @@ pub(crate) struct Viewers {
     counts: Arc<CoreRequests>,
     cors: Cors,
     clock: Clock,
+    /// Viewers are turned away: who asks nothing is let go then, and again and again.
+    let_go_at: Option<Instant>,
 }
+
+/// How long after viewers were first turned away those who ask nothing are let go, and how often again. Who plays asks
+/// for a playlist more often than that, and is told to go with the answer.
+const LET_GO_EVERY: Duration = Duration::from_secs(2);
 
 /// Where one connection stands: 8 bytes of every idle one.
 #[derive(Debug, Default)]
@@ -46,7 +52,8 @@ enum Stage {
 impl Viewers {
     pub(crate) fn new(policy: delivery::Policy, counts: Arc<CoreRequests>) -> Self {
         let cors = policy.cors.clone();
-        Self { cors, delivery: Delivery::new(policy), counts, clock: Clock::new(Instant::now()) }
+        let clock = Clock::new(Instant::now());
+        Self { cors, delivery: Delivery::new(policy), counts, clock, let_go_at: None }
     }
 
     fn moment(&mut self, turn: &Turn<'_>) -> Moment {
@@ -104,7 +111,7 @@ impl Service for Viewers {
             }
             Parsed::Whole { mut request, consumed } => {
                 // The next request goes to whoever is at our address then.
-                request.keep_alive &= !turn.is_draining();
+                request.keep_alive &= !turn.is_draining() && self.let_go_at.is_none();
                 let moment = self.moment(turn);
                 let answered = match self.delivery.ask(moment, id, &request) {
                     Answer::Now(reply) | Answer::Never(reply) => {
@@ -128,6 +135,9 @@ impl Service for Viewers {
     fn message(&mut self, turn: &mut Turn<'_>, updates: Updates) {
         let now = self.moment(turn);
         for update in updates {
+            if let Update::Leaving(is_leaving) = update {
+                self.let_go_at = is_leaving.then(|| now.at + LET_GO_EVERY);
+            }
             self.delivery.push(now, update);
         }
         self.release(turn);
@@ -155,13 +165,17 @@ impl Service for Viewers {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.delivery.deadline()
+        self.delivery.deadline().into_iter().chain(self.let_go_at).min()
     }
 
     fn expired(&mut self, turn: &mut Turn<'_>) {
         let now = self.moment(turn);
         self.delivery.tick(now);
         self.release(turn);
+        if self.let_go_at.is_some_and(|at| at <= now.at) {
+            self.let_go_at = Some(now.at + LET_GO_EVERY);
+            turn.finish_idle();
+        }
     }
 
     fn draining(&mut self, turn: &mut Turn<'_>) {

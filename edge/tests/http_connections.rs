@@ -6,9 +6,7 @@ mod stage;
 
 use node::settings::Millis;
 use percore::Driver;
-use stage::ground::{
-    By, Ground, PLAYLIST, Shape, get, nothing, playlist_head, refused, segment, segment_head,
-};
+use stage::ground::{By, Ground, PLAYLIST, Shape, get, playlist_head, refused, segment, segment_head};
 use stage::{on_both_drivers, sha256};
 
 on_both_drivers! {

@@ -6,7 +6,7 @@ mod stage;
 
 use percore::Driver;
 use stage::ground::{By, Ground, PLAYLIST, Shape, get, nothing, playlist_head, refused};
-use stage::{listed, on_both_drivers};
+use stage::on_both_drivers;
 
 on_both_drivers! {
     methods_and_versions_that_are_none_of_ours_are_refused,

@@ -31,7 +31,7 @@ impl Pathway {
     /// What an edge's hello comes to.
     pub(crate) fn of(hello: &Hello) -> Result<(Declared, Self), Unusable> {
         let id = EdgeId::parse(hello.node.as_str())?;
-        let EdgeFacts { http, https, capacity, weight } = hello.edge.as_ref().ok_or(Unusable::NoEdge)?;
+        let EdgeFacts { http, https, capacity, weight, .. } = hello.edge.as_ref().ok_or(Unusable::NoEdge)?;
         let pathway = Self {
             http: url(http, "http://")?,
             https: url(https, "https://")?,
@@ -98,7 +98,10 @@ pub(crate) mod tests {
                 https: https.into(),
                 capacity: BitRate(100_000_000),
                 weight: 100,
+                relay: None,
             }),
+            process: 1,
+            layer: edgefan::Layer::LAST,
         }
     }
 

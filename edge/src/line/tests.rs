@@ -241,3 +241,51 @@ fn what_was_over_before_we_heard_of_it_is_not_begun() {
     edge.hears(Event::Stream(StreamFacts { has_ended: true, ..facts(1) }));
     assert_eq!(edge.line.lanes().count(), 0);
 }
+
+fn linked(edge: &mut Edge) {
+    let node = edgefan::NodeId::parse("ingest1").unwrap();
+    edge.hears(Event::LinkUp { source: SourceId(0), node });
+}
+
+#[test]
+fn an_edge_that_joins_is_ready_when_every_broadcast_is_here_and_stays_so() {
+    let mut edge = Edge::new();
+    edge.passes(1_000);
+    assert!(!edge.line.has_joined(), "nobody is linked");
+    linked(&mut edge);
+    edge.hears(Event::Stream(facts(1)));
+    edge.passes(1_000);
+    assert!(!edge.line.has_joined(), "its segments are on their way");
+    for nth in 0..3 {
+        edge.segment(1, nth, b"x");
+    }
+    edge.hears(Event::Ready { broadcast: tide() });
+    assert!(!edge.line.has_joined(), "nothing is listed yet");
+    edge.passes(1_000);
+    assert!(edge.line.has_joined() && edge.playlist().0 == 200);
+    // A broadcast that begins later is here from its first segment on, and no reason to send anybody away.
+    edge.hears(Event::Stream(StreamFacts { broadcast: BroadcastId::parse("ebb").unwrap(), ..facts(1) }));
+    edge.passes(100);
+    assert!(edge.line.has_joined());
+}
+
+#[test]
+fn an_edge_that_joins_does_not_wait_for_a_publisher_that_has_stalled() {
+    let mut edge = Edge::new();
+    linked(&mut edge);
+    edge.passes(100);
+    assert!(!edge.line.has_joined(), "broadcasts may be told of in a moment");
+    edge.hears(Event::Stream(facts(1)));
+    edge.passes(9_000);
+    assert!(!edge.line.has_joined());
+    edge.passes(1_000);
+    assert!(edge.line.has_joined());
+}
+
+#[test]
+fn an_edge_is_ready_with_no_broadcast_at_all() {
+    let mut edge = Edge::new();
+    linked(&mut edge);
+    edge.passes(250);
+    assert!(edge.line.has_joined());
+}

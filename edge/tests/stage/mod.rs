@@ -48,7 +48,22 @@ pub(crate) const FIRST: u64 = 850_000_000;
 
 /// A directory with the cluster's certificates.
 pub(crate) struct Cluster {
-    pub(crate) directory: tempfile::TempDir,
+    pub(crate) directory: Place,
+}
+
+/// Ours, and gone with us; or another process'.
+pub(crate) enum Place {
+    Own(tempfile::TempDir),
+    Other(std::path::PathBuf),
+}
+
+impl Place {
+    pub(crate) fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Own(directory) => directory.path(),
+            Self::Other(path) => path,
+        }
+    }
 }
 
 pub(crate) fn any() -> SocketAddr {
@@ -59,7 +74,12 @@ impl Cluster {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         node::certs::init(directory.path(), &[]).unwrap();
-        Self { directory }
+        Self { directory: Place::Own(directory) }
+    }
+
+    /// Another process' cluster.
+    pub(crate) fn of(directory: &str) -> Self {
+        Self { directory: Place::Other(directory.into()) }
     }
 
     pub(crate) fn node(&self, role: &'static str) -> Node {

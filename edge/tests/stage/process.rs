@@ -60,6 +60,10 @@ impl Process {
         self.child.id()
     }
 
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// Tells it to end, and waits until it has.
     pub(crate) fn ends(mut self) {
         drop(self.child.stdin.take());
@@ -241,8 +245,7 @@ impl EdgeProcess {
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
-        let id = rustix::process::Pid::from_child(&self.process.child);
-        rustix::process::kill_process(id, signal).unwrap();
+        self.process.signal(signal);
     }
 
     /// Waits until it has ended by itself, well.

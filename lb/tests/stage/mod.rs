@@ -191,7 +191,13 @@ impl FakeEdge {
         let settings = client::Settings {
             node: NodeId::parse(name).unwrap(),
             version: "0.0.0".into(),
-            edge: EdgeFacts { http: url, https: https.into(), capacity: BitRate(1_000_000_000), weight: 100 },
+            edge: EdgeFacts {
+                http: url,
+                https: https.into(),
+                capacity: BitRate(1_000_000_000),
+                weight: 100,
+                relay: None,
+            },
             balancers: controls.iter().copied().map(Address::from).collect(),
         };
         let told: Arc<Mutex<Vec<Told>>> = Arc::default();

@@ -4,12 +4,13 @@
 //! makes of it (`routing`).
 
 use crate::beat::{Heartbeat, Pulse, Tick};
+use crate::clock::{Offsets, WallClock};
 use crate::limits::{BROADCASTS, CONTROL_BYTES};
-use crate::{FrameReader, Hello, Load, Message, PeerWord, Standing, TicketKey, Welcome, WireError};
+use crate::{FrameReader, Hello, Load, Message, Names, PeerWord, Standing, TicketKey, Welcome, WireError};
 use bytes::Bytes;
 use media::{BroadcastId, RunId, StreamFacts};
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the balancer tells the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,17 +69,37 @@ pub(crate) struct End {
     pulse: Pulse,
     out: VecDeque<Bytes>,
     out_bytes: usize,
+    began: Instant,
+    /// When bytes came last.
+    heard: Instant,
+    clock: WallClock,
+    offsets: Offsets,
 }
 
 impl End {
     pub(crate) fn new(heartbeat: Heartbeat, now: Instant) -> Self {
         let pulse = Pulse::new(heartbeat, now);
-        Self { reader: FrameReader::new(), pulse, out: VecDeque::new(), out_bytes: 0 }
+        Self {
+            reader: FrameReader::new(),
+            pulse,
+            out: VecDeque::new(),
+            out_bytes: 0,
+            began: now,
+            heard: now,
+            clock: WallClock::default(),
+            offsets: Offsets::default(),
+        }
     }
 
     pub(crate) fn received(&mut self, bytes: &[u8], now: Instant) {
         self.pulse.heard(now);
+        self.heard = now;
         self.reader.push(bytes);
+    }
+
+    /// A PING's stamp: our own clock, which nobody sets.
+    fn stamp(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.began).as_micros() as u64
     }
 
     pub(crate) fn say(&mut self, message: &Message) {
@@ -90,8 +111,14 @@ impl End {
     pub(crate) fn pull(&mut self) -> Result<Option<Message>, WireError> {
         while let Some(frame) = self.reader.pull()? {
             match Message::decode(frame)? {
-                Message::Ping { stamp } => self.say(&Message::Pong { stamp }),
-                Message::Pong { .. } => {}
+                Message::Ping { stamp } => {
+                    let clock = self.clock.at(self.heard);
+                    self.say(&Message::Pong { stamp, clock });
+                }
+                Message::Pong { stamp, clock } => {
+                    let round_trip = Duration::from_micros(self.stamp(self.heard).saturating_sub(stamp));
+                    self.offsets.heard(round_trip, clock, self.clock.at(self.heard));
+                }
                 message => return Ok(Some(message)),
             }
         }
@@ -175,6 +202,11 @@ impl EdgeEnd {
         self.end.received(bytes, now);
     }
 
+    /// What the clock on the wall shows, for the balancer to compare with its own.
+    pub fn set_clock(&mut self, unix_micros: u64, now: Instant) {
+        self.end.clock.set(unix_micros, now);
+    }
+
     /// What the balancer says next.
     pub fn pull(&mut self) -> Result<Option<ToEdge>, ControlError> {
         while let Some(message) = self.end.pull()? {
@@ -224,12 +256,19 @@ pub struct BalancerEnd {
     end: End,
     /// True once HELLO has come.
     is_greeted: bool,
+    names: Names,
 }
 
 impl BalancerEnd {
     /// Awaits HELLO.
     pub fn new(heartbeat: Heartbeat, now: Instant) -> Self {
-        Self { end: End::new(heartbeat, now), is_greeted: false }
+        Self { end: End::new(heartbeat, now), is_greeted: false, names: Names::Any }
+    }
+
+    /// The same for somebody whose certificate names these.
+    #[must_use]
+    pub fn of(self, names: Names) -> Self {
+        Self { names, ..self }
     }
 
     /// Bytes came. Call [`BalancerEnd::pull`] until `None` after it.
@@ -237,11 +276,22 @@ impl BalancerEnd {
         self.end.received(bytes, now);
     }
 
+    /// What the clock on the wall shows, to compare the edge's with.
+    pub fn set_clock(&mut self, unix_micros: u64, now: Instant) {
+        self.end.clock.set(unix_micros, now);
+    }
+
+    /// How far the edge's clock is ahead of ours in microseconds; `None` before it has said.
+    pub fn clock_offset_us(&self) -> Option<i64> {
+        self.end.offsets.offset_us()
+    }
+
     /// What the edge says next; HELLO first.
     pub fn pull(&mut self) -> Result<Option<ToBalancer>, ControlError> {
         while let Some(message) = self.end.pull()? {
             match (self.is_greeted, message) {
                 (false, Message::Hello(hello)) => {
+                    self.names.check("HELLO", &hello.node)?;
                     self.is_greeted = true;
                     return Ok(Some(ToBalancer::Hello(hello)));
                 }
@@ -275,7 +325,8 @@ impl BalancerEnd {
     /// Time has passed.
     pub fn tick(&mut self, now: Instant) -> Result<(), ControlError> {
         if self.end.tick(now)? {
-            self.end.say(&Message::Ping { stamp: 0 });
+            let stamp = self.end.stamp(now);
+            self.end.say(&Message::Ping { stamp });
         }
         Ok(())
     }
@@ -307,6 +358,8 @@ mod tests {
             connection: 0,
             media_connections: 0,
             edge: Some(EdgeFacts { http: "http://127.0.0.21:8080".into(), ..EdgeFacts::default() }),
+            process: 1,
+            layer: crate::Layer::LAST,
         }
     }
 
@@ -353,6 +406,40 @@ mod tests {
         let later = now + Duration::from_millis(250);
         edge.tick(&word, later).unwrap();
         assert!(matches!(&carry(&mut edge, &mut balancer, later)[..], [ToBalancer::Load(_)]));
+    }
+
+    #[test]
+    fn a_balancer_knows_how_far_an_edges_clock_is_off() {
+        let mut now = crate::epoch();
+        let mut edge = EdgeEnd::new(hello(), &EdgeWord::default(), Heartbeat::default(), now);
+        let mut balancer = BalancerEnd::new(Heartbeat::default(), now);
+        edge.set_clock(5_000_000, now);
+        balancer.set_clock(4_300_000, now);
+        for _ in 0..2 {
+            now += Duration::from_millis(250);
+            let (mut there, mut back) = (Vec::new(), Vec::new());
+            balancer.tick(now).unwrap();
+            balancer.transmit(&mut back);
+            edge.received(&back, now);
+            while edge.pull().unwrap().is_some() {}
+            edge.transmit(&mut there);
+            balancer.received(&there, now);
+            while balancer.pull().unwrap().is_some() {}
+        }
+        assert_eq!(balancer.clock_offset_us(), Some(700_000));
+    }
+
+    #[test]
+    fn an_edge_is_who_its_certificate_says() {
+        let now = crate::epoch();
+        let mut edge = EdgeEnd::new(hello(), &EdgeWord::default(), Heartbeat::default(), now);
+        let mut wire = Vec::new();
+        edge.transmit(&mut wire);
+        let another = Names::Only(vec![NodeId::parse("edge-2").unwrap()]);
+        let mut balancer = BalancerEnd::new(Heartbeat::default(), now).of(another);
+        balancer.received(&wire, now);
+        let why = balancer.pull().unwrap_err().to_string();
+        assert!(why.contains("edge-1") && why.contains("certificate"), "{why}");
     }
 
     #[test]

@@ -116,6 +116,49 @@ impl Role {
     }
 }
 
+/// How many nodes at most lie between an ingest and this one: 0 is an ingest, relays are 1 and up, an edge that feeds
+/// nobody is [`Layer::LAST`]. Who is fed always stands on a higher layer than who feeds him, so no loop can be dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Layer(pub u8);
+
+impl Layer {
+    /// An ingest.
+    pub const INGEST: Self = Self(0);
+    /// An edge that feeds nobody.
+    pub const LAST: Self = Self(u8::MAX);
+}
+
+/// Which nodes a peer's certificate speaks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Names {
+    /// It names none: any.
+    #[default]
+    Any,
+    /// These.
+    Only(Vec<NodeId>),
+}
+
+impl Names {
+    /// Whether whoever shows it may say to be `node`.
+    pub fn allow(&self, node: &NodeId) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(named) => named.contains(node),
+        }
+    }
+
+    /// The same as an error of this frame.
+    pub fn check(&self, what: &'static str, node: &NodeId) -> Result<(), WireError> {
+        match self.allow(node) {
+            true => Ok(()),
+            false => {
+                let allowed = "a node that its certificate names";
+                Err(WireError::Bad { what, field: "node id", found: node.to_string(), allowed })
+            }
+        }
+    }
+}
+
 /// What an edge tells of itself when it joins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EdgeFacts {
@@ -127,6 +170,8 @@ pub struct EdgeFacts {
     pub capacity: BitRate,
     /// Its share of viewers beside its capacity, in per cent; 100 is ordinary.
     pub weight: u32,
+    /// Where it feeds other edges, if it does.
+    pub relay: Option<Address>,
 }
 
 /// The first frame of every connection, from the end that dialled.
@@ -146,6 +191,11 @@ pub struct Hello {
     pub media_connections: u8,
     /// What an edge tells of itself; on control connections.
     pub edge: Option<EdgeFacts>,
+    /// Which process of the node dials: any number, the same for as long as it runs; 0 where it is not said. A link ends
+    /// the one that the same process had before, and stands beside that of another process.
+    pub process: u64,
+    /// Where it stands.
+    pub layer: Layer,
 }
 
 /// The answer to [`Hello`].
@@ -157,8 +207,10 @@ pub struct Welcome {
     pub role: Role,
     /// Its software.
     pub version: String,
-    /// From a balancer: the ingests to subscribe to.
+    /// From a balancer: the ingests, or relays, to subscribe to.
     pub ingests: Vec<Address>,
+    /// Where it stands.
+    pub layer: Layer,
 }
 
 /// A key tickets are signed with. Two are alive at once: the current and the one before.
@@ -191,7 +243,14 @@ impl Hello {
                 w.text(2, clip(&edge.https));
                 w.number(3, edge.capacity.0);
                 w.number(4, u64::from(edge.weight));
+                if let Some(relay) = &edge.relay {
+                    w.text(5, relay.as_str());
+                }
             });
+        }
+        w.number_unless_zero(8, self.process);
+        if self.layer != Layer::LAST {
+            w.number(9, u64::from(self.layer.0));
         }
     }
 
@@ -199,6 +258,7 @@ impl Hello {
         const WHAT: &str = "HELLO";
         let (mut node, mut role, mut version, mut link) = (None, None, String::new(), None);
         let (mut connection, mut media_connections, mut edge) = (0, 0, None);
+        let (mut process, mut layer) = (0, Layer::LAST);
         let mut fields = Fields::new(WHAT, payload);
         while let Some(field) = fields.next()? {
             match field.tag {
@@ -209,6 +269,8 @@ impl Hello {
                 5 => connection = field.number_to("connection", u64::from(u8::MAX))? as u8,
                 6 => media_connections = field.number_to("media connections", 16)? as u8,
                 7 => edge = Some(EdgeFacts::decode(field.group())?),
+                8 => process = field.number()?,
+                9 => layer = Layer(field.number_to("layer", u64::from(u8::MAX))? as u8),
                 _ => {}
             }
         }
@@ -221,6 +283,8 @@ impl Hello {
             connection,
             media_connections,
             edge,
+            process,
+            layer,
         })
     }
 }
@@ -234,6 +298,7 @@ impl EdgeFacts {
                 2 => edge.https = field.text("https URL")?.to_owned(),
                 3 => edge.capacity = BitRate(field.number()?),
                 4 => edge.weight = field.number_to("weight", u64::from(u32::MAX))? as u32,
+                5 => edge.relay = Some(field.parse("relay", ADDRESS_ALLOWED)?),
                 _ => {}
             }
         }
@@ -249,11 +314,13 @@ impl Welcome {
         for ingest in self.ingests.iter().take(LIST_ENTRIES) {
             w.text(4, ingest.as_str());
         }
+        w.number_unless_zero(5, u64::from(self.layer.0));
     }
 
     pub(crate) fn decode(payload: &[u8]) -> Result<Self, WireError> {
         const WHAT: &str = "WELCOME";
         let (mut node, mut role, mut version, mut ingests) = (None, None, String::new(), Vec::new());
+        let mut layer = Layer::INGEST;
         let mut fields = Fields::new(WHAT, payload);
         while let Some(field) = fields.next()? {
             match field.tag {
@@ -264,6 +331,7 @@ impl Welcome {
                     ingests.push(field.parse("ingest", ADDRESS_ALLOWED)?);
                     at_most(WHAT, "ingests", ingests.len(), LIST_ENTRIES)?;
                 }
+                5 => layer = Layer(field.number_to("layer", u64::from(u8::MAX))? as u8),
                 _ => {}
             }
         }
@@ -273,6 +341,7 @@ impl Welcome {
             role: role.ok_or_else(|| missing("role"))?,
             version,
             ingests,
+            layer,
         })
     }
 }

@@ -8,6 +8,7 @@
 //! Everything is sans-IO: bytes and `now` come in, bytes and events go out, `deadline` says when to be called.
 
 mod beat;
+mod clock;
 pub mod control;
 mod event;
 mod facts;
@@ -19,19 +20,22 @@ mod load;
 mod message;
 mod peer;
 mod publisher;
+mod relay;
 mod subscriber;
 mod tlv;
 
 pub use beat::{Heartbeat, Pulse, Tick};
+pub use clock::LinkClock;
 pub use event::{Event, SourceId};
 pub use frame::{Frame, FrameReader, FrameType, WireError};
 pub use have::{Have, HaveRange, Partial, Reached};
-pub use hello::{Address, AddressError, EdgeFacts, Hello, NodeId, Role, TicketKey, Welcome};
+pub use hello::{Address, AddressError, EdgeFacts, Hello, Layer, Names, NodeId, Role, TicketKey, Welcome};
 pub use load::{EdgeState, Load, Standing};
 pub use message::{Close, Fetch, Lane, LaneStanding, Message, ObjectId, Open, Skip, SkipReason};
 pub use peer::{PeerEnd, PeerWord};
 pub use publisher::{ConnectionId, Publisher, PublisherCounters, PublisherEvent, PublisherSettings};
-pub use subscriber::{Subscriber, SubscriberCounters, SubscriberOrder, SubscriberSettings};
+pub use relay::{Relay, Relayed};
+pub use subscriber::{Forward, Subscriber, SubscriberCounters, SubscriberOrder, SubscriberSettings};
 
 /// Any moment to count from, for stories that bring their own time.
 #[cfg(test)]

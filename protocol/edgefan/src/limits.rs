@@ -51,6 +51,9 @@ pub const LANES: usize = 16;
 /// better than nothing.
 pub const REFUSED_FOR: Duration = Duration::from_secs(5);
 
+/// Processes of one node with a link each: one, and its successor while it is handed over to. A third ends the oldest.
+pub const PROCESSES: usize = 2;
+
 /// Segments kept by the hub beyond a playlist's window, for whoever read the playlist just before it moved.
 pub const HOLD_BEYOND_WINDOW: u64 = 3;
 

@@ -78,6 +78,8 @@ pub enum Message {
     Pong {
         /// The PING's.
         stamp: u64,
+        /// The answerer's clock on the wall, in microseconds since the Unix epoch; 0 where it does not say.
+        clock: u64,
     },
     /// Chat, carried and not looked into.
     Chat(Bytes),
@@ -316,7 +318,11 @@ impl Message {
             }
             Self::Load(load) => load.encode(w),
             Self::Drain(standing) => standing.encode(w),
-            Self::Ping { stamp } | Self::Pong { stamp } => w.number(1, *stamp),
+            Self::Ping { stamp } => w.number(1, *stamp),
+            Self::Pong { stamp, clock } => {
+                w.number(1, *stamp);
+                w.number_unless_zero(2, *clock);
+            }
             Self::Chat(bytes) => out.extend_from_slice(bytes),
             Self::Keys(keys) => encode_keys(keys, w),
             Self::Peer(word) => word.encode(w),
@@ -372,8 +378,11 @@ impl Message {
             FrameType::End => read_end(payload)?,
             FrameType::Load => Self::Load(Load::decode(payload)?),
             FrameType::Drain => Self::Drain(Standing::decode(payload)?),
-            FrameType::Ping => Self::Ping { stamp: read_stamp("PING", payload)? },
-            FrameType::Pong => Self::Pong { stamp: read_stamp("PONG", payload)? },
+            FrameType::Ping => Self::Ping { stamp: read_stamps("PING", payload)?.0 },
+            FrameType::Pong => {
+                let (stamp, clock) = read_stamps("PONG", payload)?;
+                Self::Pong { stamp, clock }
+            }
             FrameType::Chat => Self::Chat(frame.payload),
             FrameType::Keys => Self::Keys(decode_keys(payload)?),
             FrameType::Reserved => Self::Peer(PeerWord::decode_reserved(payload)?),
@@ -537,13 +546,16 @@ fn read_end(payload: &[u8]) -> Result<Message, WireError> {
     Ok(Message::End { broadcast, run: run.ok_or_else(|| missing("run"))?, is_forgotten })
 }
 
-fn read_stamp(what: &'static str, payload: &[u8]) -> Result<u64, WireError> {
+/// A PING without a stamp still says that somebody is there, and so does a PONG without a clock.
+fn read_stamps(what: &'static str, payload: &[u8]) -> Result<(u64, u64), WireError> {
+    let (mut stamp, mut clock) = (0, 0);
     let mut fields = Fields::new(what, payload);
     while let Some(field) = fields.next()? {
-        if field.tag == 1 {
-            return field.number();
+        match field.tag {
+            1 => stamp = field.number()?,
+            2 => clock = field.number()?,
+            _ => {}
         }
     }
-    // A PING without a stamp still says that somebody is there.
-    Ok(0)
+    Ok((stamp, clock))
 }

@@ -188,6 +188,8 @@ mod tests {
             connection: 0,
             media_connections: 0,
             edge: None,
+            process: 0,
+            layer: crate::Layer::LAST,
         }
     }
 

@@ -45,7 +45,8 @@ impl Story {
         self.subscriber.dialled(SourceId(id), 1, self.now);
         for connection in 0..3 {
             let node = NodeId::parse(&format!("ingest{id}")).unwrap();
-            let welcome = Welcome { node, role: Role::Ingest, version: String::new(), ingests: Vec::new() };
+            let (layer, ingests) = (Layer::INGEST, Vec::new());
+            let welcome = Welcome { node, role: Role::Ingest, version: String::new(), ingests, layer };
             self.say_on(id, connection, &Message::Welcome(welcome));
         }
         self.announce(id, 1);

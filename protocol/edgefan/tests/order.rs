@@ -91,6 +91,8 @@ impl Story {
                 connection,
                 media_connections: 1,
                 edge: None,
+                process: 1,
+                layer: Layer::LAST,
             };
             let id = ConnectionId(u64::from(connection));
             self.publisher.accept(id, self.now);

@@ -38,12 +38,20 @@ fn key() -> impl Strategy<Value = ObjectKey> {
 }
 
 fn hello() -> impl Strategy<Value = Hello> {
-    let edge =
-        (".{0,40}", ".{0,40}", any::<u64>(), any::<u32>()).prop_map(|(http, https, capacity, weight)| {
-            EdgeFacts { http, https, capacity: BitRate(capacity), weight }
-        });
-    ("[a-z0-9.-]{1,64}", 1..=3_u8, any::<u64>(), any::<u8>(), 0..=16_u8, option::of(edge)).prop_map(
-        |(node, role, link, connection, media_connections, edge)| Hello {
+    let relay = option::of("[a-z0-9.]{1,40}:7001".prop_map(|text| Address::parse(&text).unwrap()));
+    let edge = (".{0,40}", ".{0,40}", any::<u64>(), any::<u32>(), relay).prop_map(
+        |(http, https, capacity, weight, relay)| EdgeFacts {
+            http,
+            https,
+            capacity: BitRate(capacity),
+            weight,
+            relay,
+        },
+    );
+    let process_and_layer = (any::<u64>(), any::<u8>());
+    let parts = ("[a-z0-9.-]{1,64}", 1..=3_u8, any::<u64>(), any::<u8>(), 0..=16_u8, option::of(edge));
+    (parts, process_and_layer).prop_map(
+        |((node, role, link, connection, media_connections, edge), (process, layer))| Hello {
             node: NodeId::parse(&node).unwrap(),
             role: [Role::Ingest, Role::Edge, Role::Balancer][usize::from(role) - 1],
             version: "0.1.0".into(),
@@ -51,6 +59,8 @@ fn hello() -> impl Strategy<Value = Hello> {
             connection,
             media_connections,
             edge,
+            process,
+            layer: Layer(layer),
         },
     )
 }
@@ -114,12 +124,13 @@ fn times() -> impl Strategy<Value = (MediaTime, MediaSpan, DiscontinuitySequence
 
 fn message() -> impl Strategy<Value = Message> {
     let welcome = ("[a-z]{1,9}", vec(1..=65_535_u16, 0..4)).prop_map(|(node, ports)| {
-        let ingests =
+        let ingests: Vec<_> =
             ports.into_iter().map(|port| Address::parse(&format!("host:{port}")).unwrap()).collect();
         Message::Welcome(Welcome {
             node: NodeId::parse(&node).unwrap(),
             role: Role::Balancer,
             version: "9".into(),
+            layer: Layer(ingests.len() as u8),
             ingests,
         })
     });
@@ -167,7 +178,7 @@ fn message() -> impl Strategy<Value = Message> {
         }),
         Just(Message::Drain(Standing::Drain)),
         any::<u64>().prop_map(|stamp| Message::Ping { stamp }),
-        any::<u64>().prop_map(|stamp| Message::Pong { stamp }),
+        (any::<u64>(), any::<u64>()).prop_map(|(stamp, clock)| Message::Pong { stamp, clock }),
         vec(any::<u8>(), 0..64).prop_map(|bytes| Message::Chat(bytes.into())),
         keys.clone().prop_map(Message::Keys),
         (keys, any::<u64>()).prop_map(|(keys, made)| Message::Peer(PeerWord::Seals { keys, made })),
@@ -258,7 +269,9 @@ proptest! {
             publisher.received(ConnectionId(1), &all, now);
             for lane in 0..3 {
                 let node = NodeId::parse("i").unwrap();
-                let welcome = Welcome { node, role: Role::Ingest, version: String::new(), ingests: vec![] };
+                let layer = Layer::INGEST;
+                let welcome =
+                    Welcome { node, role: Role::Ingest, version: String::new(), ingests: vec![], layer };
                 subscriber.received(SourceId(0), lane, &Message::Welcome(welcome).encode(), now);
             }
         }

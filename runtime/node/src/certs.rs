@@ -7,6 +7,7 @@
 //! | --- | --- | --- |
 //! | `ca.pem`, `ca.key` | the development CA | 0644, 0600 |
 //! | `cluster.pem`, `cluster.key` | leaf for links between nodes, server and client | 0644, 0600 |
+//! | `node-<id>.pem`, `node-<id>.key` | the same for one node, named in it (`certs init --node`) | 0644, 0600 |
 //! | `https.pem`, `https.key` | leaf for HTTPS and RTMPS | 0644, 0600 |
 
 use std::fs;
@@ -21,15 +22,23 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use serde::{Deserialize, Serialize};
 
+mod named;
 mod shown;
 
+pub use named::NodeNames;
+pub(crate) use named::names;
 pub use shown::Shown;
+
+use crate::settings::Parsed;
+use edgefan::NodeId;
+use named::{NamedClients, NamedServers};
 
 /// What both sides of a link between nodes must speak.
 pub const CLUSTER_ALPN: &[u8] = b"edgefan/1";
@@ -48,7 +57,7 @@ const VALID_FOR: Duration = Duration::from_secs(820 * 86_400);
 const VALID_BEFORE: Duration = Duration::from_secs(86_400);
 
 /// Where certificates and keys are. Each file may be named; what is not named is in `directory`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CertificateSettings {
     /// Where files are looked for that are not named below. Default `certs`.
@@ -63,6 +72,9 @@ pub struct CertificateSettings {
     pub https_chain: Option<PathBuf>,
     /// Its key. Default `https.key` in `directory`.
     pub https_key: Option<PathBuf>,
+    /// Whether a node's cluster leaf must name it (`mascaret certs init --node`): `when_named` takes a leaf without names for
+    /// any node and one with names for these, `required` takes only the latter. Default `when_named`.
+    pub node_names: Parsed<NodeNames>,
 }
 
 impl Default for CertificateSettings {
@@ -74,6 +86,7 @@ impl Default for CertificateSettings {
             cluster_key: None,
             https_chain: None,
             https_key: None,
+            node_names: Parsed(NodeNames::WhenNamed),
         }
     }
 }
@@ -174,6 +187,10 @@ impl Certificates {
         let verifier = WebPkiClientVerifier::builder(Arc::new(self.roots()?))
             .build()
             .map_err(|error| CertificateError::Verifier(error.to_string()))?;
+        let verifier = match self.settings.node_names.0 {
+            NodeNames::WhenNamed => verifier,
+            NodeNames::Required => Arc::new(NamedClients(verifier)),
+        };
         let (chain, key) = self.cluster_leaf()?;
         let mut config = ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
             .with_client_cert_verifier(verifier)
@@ -187,11 +204,19 @@ impl Certificates {
 
     /// Who dials links: TLS 1.3 only, shows its leaf, `edgefan/1`. Check the peer as [`cluster_server_name`].
     pub fn cluster_client_config(&self) -> Result<Arc<ClientConfig>, CertificateError> {
-        let roots = self.roots()?;
+        let roots = Arc::new(self.roots()?);
         let (chain, key) = self.cluster_leaf()?;
-        let mut config = ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
-            .with_root_certificates(roots)
-            .with_client_auth_cert(chain, key)?;
+        let builder = ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS13]);
+        let builder = match self.settings.node_names.0 {
+            NodeNames::WhenNamed => builder.with_root_certificates(roots),
+            NodeNames::Required => {
+                let verifier = WebPkiServerVerifier::builder(roots).build();
+                let verifier = verifier.map_err(|error| CertificateError::Verifier(error.to_string()))?;
+                // Checks what the usual one checks, and more.
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(NamedServers(verifier)))
+            }
+        };
+        let mut config = builder.with_client_auth_cert(chain, key)?;
         config.alpn_protocols = vec![CLUSTER_ALPN.to_vec()];
         config.resumption = rustls::client::Resumption::disabled();
         Ok(Arc::new(config))
@@ -259,6 +284,31 @@ pub enum Made {
 /// Makes what is missing of a development CA in `directory`, and new leaves; `names` (DNS names or
 /// addresses) go into the HTTPS leaf beside `localhost`, 127.0.0.1 and ::1.
 pub fn init(directory: &Path, names: &[String]) -> Result<Made, CertificateError> {
+    let (made, issuer) = issuer(directory)?;
+    let cluster = leaf("Mascaret node", &[CLUSTER_NAME.to_owned()], true)?;
+    write_leaf(directory, "cluster", &cluster, &issuer)?;
+    let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+    all.extend(
+        names.iter().filter(|name| !["localhost", "127.0.0.1", "::1"].contains(&name.as_str())).cloned(),
+    );
+    write_leaf(directory, "https", &leaf("Mascaret", &all, false)?, &issuer)?;
+    Ok(made)
+}
+
+/// Makes what is missing of a development CA in `directory`, and a new leaf for links between nodes for each of these,
+/// good for that node only: `node-<id>.pem` and `.key`. Other leaves are left alone.
+pub fn init_nodes(directory: &Path, nodes: &[NodeId]) -> Result<Made, CertificateError> {
+    let (made, issuer) = issuer(directory)?;
+    for node in nodes {
+        let mut params = leaf(&format!("Mascaret node {node}"), &[CLUSTER_NAME.to_owned()], true)?;
+        params.subject_alt_names.push(SanType::URI(named::uri(node).try_into()?));
+        write_leaf(directory, &format!("node-{node}"), &params, &issuer)?;
+    }
+    Ok(made)
+}
+
+/// The CA that is there, or a new one.
+fn issuer(directory: &Path) -> Result<(Made, Issuer<'static, KeyPair>), CertificateError> {
     let create =
         |error| CertificateError::File { what: "certificate directory", path: directory.into(), error };
     fs::create_dir_all(directory).map_err(create)?;
@@ -288,14 +338,7 @@ pub fn init(directory: &Path, names: &[String]) -> Result<Made, CertificateError
             Issuer::new(ca, key)
         }
     };
-    let cluster = leaf("Mascaret node", &[CLUSTER_NAME.to_owned()], true)?;
-    write_leaf(directory, "cluster", &cluster, &issuer)?;
-    let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
-    all.extend(
-        names.iter().filter(|name| !["localhost", "127.0.0.1", "::1"].contains(&name.as_str())).cloned(),
-    );
-    write_leaf(directory, "https", &leaf("Mascaret", &all, false)?, &issuer)?;
-    Ok(made)
+    Ok((made, issuer))
 }
 
 fn valid(params: &mut CertificateParams) {
@@ -332,6 +375,7 @@ fn write_leaf(
 ) -> Result<(), CertificateError> {
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, issuer)?;
+    // Not `with_extension`: a node's name may have dots.
     let path = |ending: &str| directory.join(format!("{stem}.{ending}"));
     write("certificate", &path("pem"), certificate.pem().as_bytes(), 0o644)?;
     write("key", &path("key"), key.serialize_pem().as_bytes(), 0o600)
@@ -427,6 +471,36 @@ mod tests {
         let certificates = in_directory(directory.path());
         shake(certificates.cluster_client_config().unwrap(), certificates.cluster_server_config().unwrap())
             .unwrap();
+    }
+
+    #[test]
+    fn a_leaf_speaks_for_the_nodes_it_names_and_where_names_are_wanted_no_other_is_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        init(directory.path(), &[]).unwrap();
+        let node = |id: &str| NodeId::parse(id).unwrap();
+        assert_eq!(init_nodes(directory.path(), &[node("edge1"), node("edge.2")]).unwrap(), Made::Leaves);
+        let of = |leaf: &str, wants: NodeNames| {
+            let path = |ending: &str| Some(directory.path().join(format!("{leaf}.{ending}")));
+            Certificates::new(CertificateSettings {
+                directory: directory.path().into(),
+                cluster_chain: path("pem"),
+                cluster_key: path("key"),
+                node_names: Parsed(wants),
+                ..Default::default()
+            })
+        };
+        let shows = |leaf| names(Some(&of(leaf, NodeNames::WhenNamed).cluster_leaf().unwrap().0));
+        assert_eq!(shows("cluster"), edgefan::Names::Any);
+        assert!(shows("node-edge.2").allow(&node("edge.2")) && !shows("node-edge.2").allow(&node("edge1")));
+        assert!(!names(None).allow(&node("edge1")));
+        let meets = |client: &Certificates, server: &Certificates| {
+            shake(client.cluster_client_config().unwrap(), server.cluster_server_config().unwrap()).is_ok()
+        };
+        let (bare, named) = (of("cluster", NodeNames::WhenNamed), of("node-edge1", NodeNames::WhenNamed));
+        let strict = of("node-edge.2", NodeNames::Required);
+        assert!(meets(&bare, &named) && meets(&named, &bare));
+        assert!(meets(&named, &strict) && meets(&strict, &named));
+        assert!(!meets(&bare, &strict) && !meets(&strict, &bare));
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //!  successor ── connects ──────────────────────────▶ predecessor, which serves on
 //!            ◀── its listening sockets, and a word ──
 //!            (is filled meanwhile)
+//!            ── "near" ──────────────────────────────▶ says nothing new to anybody from now on
+//!            ◀── what it has said last ──
+//!            (has all of that)
 //!            ── "done" ──────────────────────────────▶ accepts no more, finishes what runs, ends
 //!            ◀── "over" ─────────────────────────────
 //! ```
@@ -31,7 +34,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// What is said first, before the sockets, at most.
-const HEADER_BYTES: usize = 64 * 1024;
+const HEADER_BYTES: usize = 256 * 1024;
 /// Sockets sent at a time (the kernel takes 253).
 const SOCKETS_AT_ONCE: usize = 64;
 /// How long either waits for the other's next word, but for "done".
@@ -48,6 +51,9 @@ struct Header {
     sockets: Vec<String>,
     /// The role's word to its successor.
     word: serde_json::Value,
+    /// Whether it hears "near".
+    #[serde(default)]
+    hears_near: bool,
 }
 
 /// A socket, and what it is for.
@@ -59,6 +65,7 @@ pub struct Predecessor {
     stream: UnixStream,
     /// What it has to tell.
     pub word: serde_json::Value,
+    hears_near: bool,
 }
 
 impl Predecessor {
@@ -79,16 +86,7 @@ impl Predecessor {
         is_ours(&stream)?;
         stream.set_read_timeout(Some(WORD_MAX))?;
         stream.set_write_timeout(Some(WORD_MAX))?;
-        let mut len = [0; 4];
-        stream.read_exact(&mut len)?;
-        let len = u32::from_be_bytes(len) as usize;
-        if len > HEADER_BYTES {
-            let why = format!("a header of {len} bytes, at most {HEADER_BYTES} are taken");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-        }
-        let mut header = vec![0; len];
-        stream.read_exact(&mut header)?;
-        let header: Header = serde_json::from_slice(&header)?;
+        let header: Header = hear(&mut stream)?;
         let mut sockets = Vec::new();
         while sockets.len() < header.sockets.len() {
             let before = sockets.len();
@@ -98,7 +96,20 @@ impl Predecessor {
             }
         }
         let named = header.sockets.into_iter().zip(sockets).collect();
-        Ok(Some((Self { stream, word: header.word }, named)))
+        Ok(Some((Self { stream, word: header.word, hears_near: header.hears_near }, named)))
+    }
+
+    /// We are about to serve: from now on it says nothing new to anybody. What it said last is the answer; `None` of one
+    /// that does not know the word.
+    ///
+    /// # Errors
+    /// It is gone already, or does not answer.
+    pub fn near(&mut self) -> io::Result<Option<serde_json::Value>> {
+        if !self.hears_near {
+            return Ok(None);
+        }
+        self.stream.write_all(b"near")?;
+        hear(&mut self.stream).map(Some)
     }
 
     /// We serve: it may go. Returns when it has closed its sockets.
@@ -114,8 +125,10 @@ impl Predecessor {
 
 /// What a role does about its successor; called on a thread of the offer's.
 pub trait Relief: Send + 'static {
-    /// Somebody is there to take over, and is to be told this. Links that only one of the two may have are its now.
+    /// Somebody is there to take over, and is to be told this.
     fn asked(&mut self) -> serde_json::Value;
+    /// It is about to serve: nothing new is to be said to anybody, and it is to be told what was said last.
+    fn near(&mut self) -> serde_json::Value;
     /// It is gone before it was ready: all is as before.
     fn given_up(&mut self);
     /// It serves. Our sockets are closed; what runs is to be finished.
@@ -203,13 +216,11 @@ fn converse(
     tracing::info!("a successor asks for our sockets");
     let word = relief.asked();
     let done = (|| {
-        let header = serde_json::to_vec(&Header { sockets: names, word })?;
-        stream.write_all(&u32::try_from(header.len()).unwrap_or(u32::MAX).to_be_bytes())?;
-        stream.write_all(&header)?;
+        say(&mut stream, &Header { sockets: names, word, hears_near: true })?;
         for some in sockets.chunks(SOCKETS_AT_ONCE) {
             send(&stream, &some.iter().map(|(_, socket)| socket.as_fd()).collect::<Vec<_>>())?;
         }
-        wait_for_done(&mut stream, is_withdrawn)
+        wait_for_done(&mut stream, relief, is_withdrawn)
     })();
     if let Err(error) = done {
         relief.given_up();
@@ -218,7 +229,31 @@ fn converse(
     Ok(stream)
 }
 
-fn wait_for_done(stream: &mut UnixStream, is_withdrawn: &AtomicBool) -> io::Result<()> {
+/// Length, then JSON.
+fn say(stream: &mut UnixStream, what: &impl Serialize) -> io::Result<()> {
+    let bytes = serde_json::to_vec(what)?;
+    stream.write_all(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes())?;
+    stream.write_all(&bytes)
+}
+
+fn hear<T: serde::de::DeserializeOwned>(stream: &mut UnixStream) -> io::Result<T> {
+    let mut len = [0; 4];
+    stream.read_exact(&mut len)?;
+    let len = u32::from_be_bytes(len) as usize;
+    if len > HEADER_BYTES {
+        let why = format!("a word of {len} bytes, at most {HEADER_BYTES} are taken");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    let mut bytes = vec![0; len];
+    stream.read_exact(&mut bytes)?;
+    Ok(serde_json::from_slice(&bytes)?)
+}
+
+fn wait_for_done(
+    stream: &mut UnixStream,
+    relief: &mut impl Relief,
+    is_withdrawn: &AtomicBool,
+) -> io::Result<()> {
     stream.set_read_timeout(Some(LOOK_EVERY))?;
     let began = std::time::Instant::now();
     let (mut done, mut at) = ([0; 4], 0);
@@ -227,7 +262,14 @@ fn wait_for_done(stream: &mut UnixStream, is_withdrawn: &AtomicBool) -> io::Resu
             Ok(0) => {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended before it was ready"));
             }
-            Ok(n) => at += n,
+            Ok(n) => {
+                at += n;
+                if done == *b"near" {
+                    at = 0;
+                    done = [0; 4];
+                    say(stream, &relief.near())?;
+                }
+            }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 if is_withdrawn.load(Ordering::Acquire) {
                     return Err(io::Error::new(io::ErrorKind::Interrupted, "we are told to end"));
@@ -292,6 +334,11 @@ mod tests {
             serde_json::json!({ "listed": ["tide"] })
         }
 
+        fn near(&mut self) -> serde_json::Value {
+            self.0.send("near").unwrap();
+            serde_json::json!({ "newest": 7 })
+        }
+
         fn given_up(&mut self) {
             self.0.send("given up").unwrap();
         }
@@ -319,11 +366,12 @@ mod tests {
     fn sockets_go_over_with_their_names_and_who_waits_in_their_queue() {
         let (_directory, path, address, _offer, told) = offering(150);
         let mut early = TcpStream::connect(address).unwrap();
-        let (predecessor, mut sockets) = Predecessor::ask(&path).unwrap().unwrap();
+        let (mut predecessor, mut sockets) = Predecessor::ask(&path).unwrap().unwrap();
         assert_eq!((sockets.len(), sockets[149].0.as_str()), (150, "http 149"));
         assert_eq!(predecessor.word["listed"][0], "tide");
+        assert_eq!(predecessor.near().unwrap().unwrap()["newest"], 7);
         predecessor.relieve().unwrap();
-        assert_eq!(told.iter().take(2).collect::<Vec<_>>(), ["asked", "relieved"]);
+        assert_eq!(told.iter().take(3).collect::<Vec<_>>(), ["asked", "near", "relieved"]);
         let listener = TcpListener::from(sockets.remove(0).1);
         let (mut accepted, _) = listener.accept().unwrap();
         accepted.write_all(b"hello").unwrap();

@@ -5,8 +5,8 @@
 use super::hub::Hub;
 use super::link::{Link, Subscribed, Urgency};
 use super::{ConnectionId, Dialled, LinkKey, Place, Publisher, PublisherEvent};
-use crate::limits::LINKS;
-use crate::{Fetch, Have, Hello, Message, ObjectId, Role, Skip, SkipReason, Welcome, WireError};
+use crate::limits::{LINKS, PROCESSES};
+use crate::{Fetch, Have, Hello, Message, ObjectId, Skip, SkipReason, Welcome, WireError};
 use bytes::Bytes;
 use media::{
     BroadcastId, DiscontinuitySequence, MediaSequence, MediaSpan, MediaTime, ObjectKey, ObjectKind,
@@ -38,7 +38,8 @@ impl Publisher {
                 Ok(())
             }
             (Place::Linked { .. }, Message::Ping { stamp }) => {
-                self.say_on(id, Message::Pong { stamp }.encode());
+                let clock = self.clock.at(now);
+                self.say_on(id, Message::Pong { stamp, clock }.encode());
                 Ok(())
             }
             // Types of a later version, and types an edge has no reason to send here, change nothing.
@@ -56,21 +57,23 @@ impl Publisher {
                 limit: u64::from(hello.media_connections),
             });
         }
+        if let Some(connection) = self.connections.get(&id) {
+            connection.names.check("HELLO", &hello.node)?;
+        }
+        if hello.layer <= self.settings.layer {
+            let (found, allowed) =
+                (hello.layer.0.to_string(), "a layer above ours: else we could feed each other");
+            return Err(WireError::Bad { what: "HELLO", field: "layer", found, allowed });
+        }
         let key = (hello.node.clone(), hello.link);
         if !self.links.contains_key(&key) {
-            // The same node has dialled anew: what it had before is over, whether we noticed or not.
-            let former: Vec<ConnectionId> = self
-                .links
-                .iter()
-                .filter(|((node, _), _)| *node == hello.node)
-                .filter_map(|(_, dialled)| dialled.connections.iter().flatten().next().copied())
-                .collect();
-            former.into_iter().for_each(|id| self.cut(id, "the edge dialled anew"));
+            self.end_former(&hello);
             if self.links.len() >= LINKS {
                 let (count, limit) = (self.links.len() as u64 + 1, LINKS as u64);
                 return Err(WireError::TooMuch { what: "HELLO", field: "links", count, limit });
             }
             let dialled = Dialled {
+                process: hello.process,
                 link: Link::new(hello.node.clone(), hello.media_connections),
                 connections: vec![None; usize::from(hello.media_connections) + 1],
                 since: now,
@@ -88,9 +91,10 @@ impl Publisher {
         }
         let welcome = Welcome {
             node: self.settings.node.clone(),
-            role: Role::Ingest,
+            role: self.settings.role,
             version: self.settings.version.clone(),
             ingests: Vec::new(),
+            layer: self.settings.layer,
         };
         self.say_on(id, Message::Welcome(welcome).encode());
         if is_up {
@@ -100,6 +104,28 @@ impl Publisher {
             streams.into_iter().for_each(|frame| self.say(&key, 0, frame));
         }
         Ok(())
+    }
+
+    /// A process that dials anew ends the link it had, whether we noticed or not. Another process of the same node is
+    /// its successor or its predecessor: both are fed while one hands over to the other. Of three the oldest goes.
+    fn end_former(&mut self, hello: &Hello) {
+        let mut others: Vec<(Instant, ConnectionId)> = Vec::new();
+        let mut over: Vec<ConnectionId> = Vec::new();
+        for ((node, _), dialled) in &self.links {
+            let Some(first) = dialled.connections.iter().flatten().next().copied() else { continue };
+            if *node == hello.node {
+                match hello.process == 0 || dialled.process == 0 || dialled.process == hello.process {
+                    true => over.push(first),
+                    false => others.push((dialled.since, first)),
+                }
+            }
+        }
+        over.into_iter().for_each(|id| self.cut(id, "the edge dialled anew"));
+        others.sort_unstable_by_key(|(since, _)| *since);
+        let surplus = (others.len() + 1).saturating_sub(PROCESSES);
+        for (_, id) in others.into_iter().take(surplus) {
+            self.cut(id, "two later processes of this edge are there");
+        }
     }
 
     pub(super) fn have(&mut self, key: &LinkKey, have: Have) {

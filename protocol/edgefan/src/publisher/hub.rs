@@ -25,6 +25,8 @@ pub(crate) struct Hub {
     next: u64,
     bytes: usize,
     bytes_limit: usize,
+    /// Whether a number that was left out is a gap.
+    makes_gaps: bool,
 }
 
 /// One broadcast of the hub.
@@ -74,7 +76,7 @@ pub(crate) struct Begun {
 }
 
 impl Hub {
-    pub(crate) fn new(bytes_limit: usize) -> Self {
+    pub(crate) fn new(bytes_limit: usize, makes_gaps: bool) -> Self {
         Self {
             broadcasts: HashMap::new(),
             objects: HashMap::new(),
@@ -83,6 +85,7 @@ impl Hub {
             next: 1,
             bytes: 0,
             bytes_limit,
+            makes_gaps,
         }
     }
 
@@ -182,7 +185,8 @@ impl Hub {
         }
         if key.kind == ObjectKind::Segment {
             begun.is_first = last_segment.is_none();
-            let gaps = last_segment.map_or_else(Vec::new, |last| self.gaps_between(key, last, discontinuity));
+            let last = last_segment.filter(|_| self.makes_gaps);
+            let gaps = last.map_or_else(Vec::new, |last| self.gaps_between(key, last, discontinuity));
             begun.added.extend(gaps.into_iter().map(|(key, facts)| {
                 let (start, discontinuity) = (facts.start, facts.discontinuity);
                 self.insert(Object::new(key, start, discontinuity, State::Gap(facts)))

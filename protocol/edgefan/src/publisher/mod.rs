@@ -8,8 +8,9 @@
 //! [`Publisher::transmit`] whenever a connection takes more.
 
 use crate::beat::{Pulse, Tick};
+use crate::clock::WallClock;
 use crate::limits::{BROADCASTS, CONTROL_BYTES, HUB_BYTES, LANES, LINK_ASSEMBLY, LINKS};
-use crate::{FrameReader, Heartbeat, Lane, Message, NodeId, ObjectId};
+use crate::{FrameReader, Heartbeat, Lane, Layer, Message, Names, NodeId, ObjectId, Role};
 use bytes::Bytes;
 use media::{BroadcastId, DiscontinuitySequence, MediaTime, ObjectKey, RunId, SegmentFacts, StreamFacts};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -35,13 +36,27 @@ pub struct PublisherSettings {
     pub heartbeat: Heartbeat,
     /// Bytes of objects held.
     pub hub_bytes: usize,
+    /// What it is: an ingest, or an edge that feeds others.
+    pub role: Role,
+    /// Where it stands: whoever stands no higher is not fed.
+    pub layer: Layer,
+    /// Whether a number that was left out is a gap. A relay is told of gaps by those who know.
+    pub makes_gaps: bool,
 }
 
 impl PublisherSettings {
     /// The ordinary settings of this node.
     pub fn new(node: NodeId) -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Self { node, version, heartbeat: Heartbeat::default(), hub_bytes: HUB_BYTES }
+        Self {
+            node,
+            version,
+            heartbeat: Heartbeat::default(),
+            hub_bytes: HUB_BYTES,
+            role: Role::Ingest,
+            layer: Layer::INGEST,
+            makes_gaps: true,
+        }
     }
 }
 
@@ -107,10 +122,12 @@ pub struct Publisher {
     wake: BTreeSet<ConnectionId>,
     events: VecDeque<PublisherEvent>,
     counters: PublisherCounters,
+    clock: WallClock,
 }
 
 #[derive(Debug)]
 struct Dialled {
+    process: u64,
     link: Link,
     /// Control first, then one per lane.
     connections: Vec<Option<ConnectionId>>,
@@ -124,6 +141,7 @@ struct Connection {
     control: VecDeque<Bytes>,
     control_bytes: usize,
     accepted: Instant,
+    names: Names,
     place: Place,
 }
 
@@ -140,7 +158,7 @@ impl Publisher {
     /// A publisher with no broadcast and no edge.
     pub fn new(settings: PublisherSettings) -> Self {
         Self {
-            hub: Hub::new(settings.hub_bytes),
+            hub: Hub::new(settings.hub_bytes, settings.makes_gaps),
             settings,
             lanes: HashMap::new(),
             links: BTreeMap::new(),
@@ -148,6 +166,7 @@ impl Publisher {
             wake: BTreeSet::new(),
             events: VecDeque::new(),
             counters: PublisherCounters::default(),
+            clock: WallClock::default(),
         }
     }
 
@@ -232,8 +251,18 @@ impl Publisher {
 
     // From the network.
 
-    /// A connection was accepted; its HELLO is awaited.
+    /// What the clock on the wall shows, for whoever asks by PING; again and again, since it may be set.
+    pub fn set_clock(&mut self, unix_micros: u64, now: Instant) {
+        self.clock.set(unix_micros, now);
+    }
+
+    /// A connection was accepted from whoever; its HELLO is awaited.
     pub fn accept(&mut self, id: ConnectionId, now: Instant) {
+        self.accept_from(id, Names::Any, now);
+    }
+
+    /// A connection was accepted from somebody whose certificate names these; its HELLO is awaited.
+    pub fn accept_from(&mut self, id: ConnectionId, names: Names, now: Instant) {
         if self.connections.len() >= LINKS * 4 {
             let why =
                 format!("{} connections are open, at most {} are taken", self.connections.len(), LINKS * 4);
@@ -246,6 +275,7 @@ impl Publisher {
             control: VecDeque::new(),
             control_bytes: 0,
             accepted: now,
+            names,
             place: Place::Greeting,
         };
         self.connections.insert(id, connection);

@@ -7,9 +7,13 @@
 //! every source that is there has refused it, or when it has been missing for one and a half segments while
 //! a source was there.
 
+use crate::clock::WallClock;
 use crate::limits::{ASSEMBLY_BYTES, MEDIA_CONNECTIONS};
-use crate::{Event, Heartbeat, Hello, Message, NodeId, Reached, Role, SourceId, WireError};
-use media::{BroadcastId, ObjectKey, RunId, StreamFacts};
+use crate::{
+    Event, Heartbeat, Hello, Layer, LinkClock, Message, Names, NodeId, Reached, Role, SourceId, WireError,
+};
+use bytes::Bytes;
+use media::{BroadcastId, DiscontinuitySequence, MediaTime, ObjectKey, RunId, StreamFacts};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
@@ -38,6 +42,12 @@ pub struct SubscriberSettings {
     pub media_connections: u8,
     /// Bytes of incomplete objects held.
     pub assembly_bytes: usize,
+    /// Which process of the node this is: any number.
+    pub process: u64,
+    /// Where it stands: whoever stands no lower cannot feed it.
+    pub layer: Layer,
+    /// Whether it feeds others, and so wants bytes as they come: [`Subscriber::pull_forward`].
+    pub relays: bool,
 }
 
 impl SubscriberSettings {
@@ -49,8 +59,38 @@ impl SubscriberSettings {
             heartbeat: Heartbeat::default(),
             media_connections: MEDIA_CONNECTIONS,
             assembly_bytes: ASSEMBLY_BYTES,
+            process: 0,
+            layer: Layer::LAST,
+            relays: false,
         }
     }
+}
+
+/// A copy that is coming in, for whoever passes it on before it is whole and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// A source began it.
+    Open {
+        /// Its name.
+        key: ObjectKey,
+        /// Where it begins in time.
+        start: MediaTime,
+        /// How many discontinuities came before it.
+        discontinuity: DiscontinuitySequence,
+        /// Whose copy.
+        source: SourceId,
+    },
+    /// More of it.
+    Bytes {
+        /// Its name.
+        key: ObjectKey,
+        /// Where in it they begin.
+        offset: u32,
+        /// The bytes.
+        bytes: Bytes,
+        /// Whose copy.
+        source: SourceId,
+    },
 }
 
 /// What a subscriber wants done with its connections.
@@ -99,6 +139,8 @@ pub struct SubscriberCounters {
     pub assembly_bytes: u64,
     /// Copies whose bytes found no room.
     pub starved: u64,
+    /// How the other ends of links that are up keep time.
+    pub clocks: Vec<LinkClock>,
 }
 
 /// The edge's end of `edgefan/1`.
@@ -114,7 +156,9 @@ pub struct Subscriber {
     events: VecDeque<Event>,
     orders: VecDeque<SubscriberOrder>,
     wake: BTreeSet<(SourceId, usize)>,
+    forwards: VecDeque<Forward>,
     counters: SubscriberCounters,
+    clock: WallClock,
 }
 
 #[derive(Debug, Default)]
@@ -143,8 +187,15 @@ impl Subscriber {
             events: VecDeque::new(),
             orders: VecDeque::new(),
             wake: BTreeSet::new(),
+            forwards: VecDeque::new(),
             counters: SubscriberCounters::default(),
+            clock: WallClock::default(),
         }
+    }
+
+    /// What the clock on the wall shows, to compare others' with; again and again, since it may be set.
+    pub fn set_clock(&mut self, unix_micros: u64, now: Instant) {
+        self.clock.set(unix_micros, now);
     }
 
     /// How many connections a link has: one for control, then the media ones.
@@ -154,6 +205,11 @@ impl Subscriber {
 
     /// All connections to a source are open. `link` is any number this node has not used before with it.
     pub fn dialled(&mut self, source: SourceId, link: u64, now: Instant) {
+        self.dialled_to(source, link, Vec::new(), now);
+    }
+
+    /// The same where whoever answered each connection has shown a certificate with these names.
+    pub fn dialled_to(&mut self, source: SourceId, link: u64, names: Vec<Names>, now: Instant) {
         let hello = Hello {
             node: self.settings.node.clone(),
             role: Role::Edge,
@@ -162,9 +218,11 @@ impl Subscriber {
             connection: 0,
             media_connections: self.settings.media_connections,
             edge: None,
+            process: self.settings.process,
+            layer: self.settings.layer,
         };
         self.lose(source, "dialled anew", now);
-        let new = Source::new(&hello, self.settings.heartbeat, now);
+        let new = Source::new(&hello, names, self.settings.heartbeat, now);
         self.wake.extend((0..new.lanes.len()).map(|lane| (source, lane)));
         self.sources.insert(source, new);
     }
@@ -231,6 +289,11 @@ impl Subscriber {
         self.events.pop_front()
     }
 
+    /// What is coming in, if this subscriber relays: pulled before [`Subscriber::pull`], it is in order.
+    pub fn pull_forward(&mut self) -> Option<Forward> {
+        self.forwards.pop_front()
+    }
+
     /// What is to be done with connections next.
     pub fn pull_order(&mut self) -> Option<SubscriberOrder> {
         self.orders.pop_front().or_else(|| {
@@ -244,6 +307,12 @@ impl Subscriber {
         SubscriberCounters {
             links: self.sources.values().filter(|source| source.is_up()).count() as u64,
             assembly_bytes: self.assembly_bytes as u64,
+            clocks: self
+                .sources
+                .values()
+                .filter(|source| source.is_up())
+                .filter_map(Source::link_clock)
+                .collect(),
             ..self.counters.clone()
         }
     }
@@ -253,18 +322,25 @@ impl Subscriber {
     fn message(&mut self, id: SourceId, lane: usize, message: Message, now: Instant) -> Done {
         let Some(source) = self.sources.get_mut(&id) else { return Ok(()) };
         match message {
+            Message::Welcome(welcome) if welcome.layer >= self.settings.layer => {
+                let (found, allowed) =
+                    (welcome.layer.0.to_string(), "a layer below ours: else we could feed each other");
+                Err(WireError::Bad { what: "WELCOME", field: "layer", found, allowed })
+            }
             Message::Welcome(welcome) => {
+                source.check(lane, &welcome.node)?;
                 if source.welcome(lane, welcome.node.clone()) {
                     self.events.push_back(Event::LinkUp { source: id, node: welcome.node });
                 }
                 Ok(())
             }
             Message::Ping { stamp } => {
-                self.say(id, lane, &Message::Pong { stamp }, now);
+                let clock = self.clock.at(now);
+                self.say(id, lane, &Message::Pong { stamp, clock }, now);
                 Ok(())
             }
-            Message::Pong { stamp } => {
-                source.pong(stamp, now);
+            Message::Pong { stamp, clock } => {
+                source.pong(stamp, clock, self.clock.at(now), now);
                 Ok(())
             }
             _ if !source.is_welcome(lane) => {

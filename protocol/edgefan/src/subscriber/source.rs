@@ -3,8 +3,11 @@
 //! Does not live here: objects (`assembly`), and what several sources together amount to (`subscriber`).
 
 use crate::beat::{Heartbeat, Pulse, Tick};
+use crate::clock::Offsets;
 use crate::limits::{CONTROL_BYTES, LINK_ASSEMBLY};
-use crate::{FrameReader, Hello, LaneStanding, Message, NodeId, ObjectId, Reached};
+use crate::{
+    FrameReader, Hello, LaneStanding, LinkClock, Message, Names, NodeId, ObjectId, Reached, WireError,
+};
 use bytes::Bytes;
 use media::{BroadcastId, MediaSequence, ObjectKey, RenditionId, RunId, StreamFacts};
 use std::collections::{HashMap, VecDeque};
@@ -20,6 +23,9 @@ pub(crate) struct Source {
     pub(crate) objects: HashMap<ObjectId, ObjectKey>,
     /// The latest measured time of a PING's way there and back.
     pub(crate) round_trip: Duration,
+    offsets: Offsets,
+    /// What the certificates of its connections say; none where nobody looked.
+    names: Vec<Names>,
     dialled: Instant,
 }
 
@@ -75,7 +81,7 @@ pub(crate) struct Unread;
 
 impl Source {
     /// All connections are there; each begins with its HELLO.
-    pub(crate) fn new(hello: &Hello, heartbeat: Heartbeat, now: Instant) -> Self {
+    pub(crate) fn new(hello: &Hello, names: Vec<Names>, heartbeat: Heartbeat, now: Instant) -> Self {
         let lane = |connection| {
             let mut lane = Lane {
                 reader: FrameReader::new(),
@@ -95,6 +101,8 @@ impl Source {
             objects: HashMap::new(),
             // Until a PONG says better: generous, so that nothing is asked for twice at the start.
             round_trip: Duration::from_millis(100),
+            offsets: Offsets::default(),
+            names,
             dialled: now,
         }
     }
@@ -107,6 +115,11 @@ impl Source {
     /// True once this connection has had its WELCOME; another's may still be on the way.
     pub(crate) fn is_welcome(&self, lane: usize) -> bool {
         self.lanes.get(lane).is_some_and(|lane| lane.is_welcome)
+    }
+
+    /// Whether it may say to be this node.
+    pub(crate) fn check(&self, lane: usize, node: &NodeId) -> Result<(), WireError> {
+        self.names.get(lane).map_or(Ok(()), |names| names.check("WELCOME", node))
     }
 
     /// A WELCOME came; true if it was the last one awaited.
@@ -129,10 +142,17 @@ impl Source {
         }
     }
 
-    /// The PONG to a PING of ours.
-    pub(crate) fn pong(&mut self, stamp: u64, now: Instant) {
-        let there_and_back = self.clock(now).saturating_sub(stamp);
-        self.round_trip = Duration::from_micros(there_and_back).min(Duration::from_secs(2));
+    /// The PONG to a PING of ours: it is `theirs` on the wall there, and `ours` here.
+    pub(crate) fn pong(&mut self, stamp: u64, theirs: u64, ours: u64, now: Instant) {
+        let there_and_back = Duration::from_micros(self.clock(now).saturating_sub(stamp));
+        self.offsets.heard(there_and_back, theirs, ours);
+        self.round_trip = there_and_back.min(Duration::from_secs(2));
+    }
+
+    /// How the other end keeps time.
+    pub(crate) fn link_clock(&self) -> Option<LinkClock> {
+        let (node, round_trip) = (self.node.clone()?, self.round_trip);
+        Some(LinkClock { node, round_trip, offset_us: self.offsets.offset_us() })
     }
 
     fn clock(&self, now: Instant) -> u64 {

@@ -6,9 +6,10 @@ use super::assembly::{Copy, Spare};
 use super::lanes::Hearing;
 use super::settled::Known;
 use super::source::Source;
-use super::{Done, Subscriber};
+use super::{Done, Forward, Subscriber};
 use crate::limits::{ASSEMBLIES, REPAIR_AFTER};
 use crate::{Close, Event, ObjectId, Open, Skip, SkipReason, SourceId, WireError};
+use bytes::Bytes;
 use media::{ContentHash, MediaSpan, ObjectKey, SegmentFacts};
 use std::time::Instant;
 
@@ -46,13 +47,17 @@ impl Subscriber {
             };
             prefix.truncate(from);
             assembly.copies.push(Copy::new(id, open.object, prefix));
+            if self.settings.relays {
+                let Open { key, start, discontinuity, .. } = open.clone();
+                self.forwards.push_back(Forward::Open { key, start, discontinuity, source: id });
+            }
         }
         self.put(&open.key, assembly);
         self.consider(&open.key, now);
         Ok(())
     }
 
-    pub(super) fn data(&mut self, id: SourceId, object: ObjectId, offset: u32, bytes: &[u8], now: Instant) {
+    pub(super) fn data(&mut self, id: SourceId, object: ObjectId, offset: u32, bytes: &Bytes, now: Instant) {
         self.counters.bytes_received += bytes.len() as u64;
         let Some(source) = self.sources.get(&id) else { return };
         let Some(key) = source.objects.get(&object) else { return };
@@ -61,6 +66,10 @@ impl Subscriber {
         let has_room = self.assembly_bytes + bytes.len() <= self.settings.assembly_bytes;
         if has_room && copy.push(offset, bytes).is_ok() {
             self.assembly_bytes += bytes.len();
+            if self.settings.relays {
+                let (key, bytes) = (key.clone(), bytes.clone());
+                self.forwards.push_back(Forward::Bytes { key, offset, bytes, source: id });
+            }
             return;
         }
         let key = key.clone();

@@ -18,8 +18,10 @@ pub use follow::{Following, Told, follow};
 pub use place::{DirectorySettings, Place};
 pub use record::{Record, parse_standing, standing_word};
 
+/// An edge's name and how it stands, for who does not know the links.
+pub use edgefan::{NodeId, Standing};
+
 use crate::Stop;
-use edgefan::NodeId;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

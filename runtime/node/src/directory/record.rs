@@ -19,22 +19,16 @@ pub struct Record {
     /// What it may send, in Mbit/s, 1 to 1,000,000. Default: as the edge says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Mbps<1, 1_000_000>>,
-    /// Where viewers reach it by HTTP, `http://host[:port]`. Default: as the edge says.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http: Option<String>,
-    /// Where viewers reach it by HTTPS, `https://host[:port]`. Default: as the edge says.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub https: Option<String>,
 }
 
 impl Default for Record {
     fn default() -> Self {
-        Self { standing: Standing::Active, weight: None, capacity: None, http: None, https: None }
+        Self { standing: Standing::Active, weight: None, capacity: None }
     }
 }
 
 /// What a record may say, by name.
-const FIELDS: [&str; 5] = ["standing", "weight", "capacity", "http", "https"];
+const FIELDS: [&str; 3] = ["standing", "weight", "capacity"];
 
 impl Record {
     /// From the JSON that etcd keeps. What a later version wrote beside what we know is passed over.

@@ -18,6 +18,7 @@
 pub mod control;
 mod dial;
 mod feed;
+mod feeders;
 mod listen;
 pub mod publisher;
 mod pump;

@@ -4,13 +4,14 @@ pub use super::feed::Feed;
 
 use super::feed::{Fed, Queue};
 use super::listen;
-use super::pump::{Gate, LOOK_EVERY, pump};
+use super::pump::{Gate, LOOK_EVERY, pump, unix_micros};
 use super::thread::FanThread;
 use super::twin::TwinLink;
 use crate::Stop;
 use crate::certs::TWIN_ALPN;
 use edgefan::{
-    ConnectionId, Heartbeat, NodeId, Publisher, PublisherCounters, PublisherEvent, PublisherSettings,
+    ConnectionId, Heartbeat, Layer, NodeId, Publisher, PublisherCounters, PublisherEvent, PublisherSettings,
+    Role,
 };
 use rustls::ServerConfig;
 use std::cell::{Cell, RefCell};
@@ -59,12 +60,39 @@ pub fn start_beside(
     twin: Option<TwinLink>,
 ) -> io::Result<(Feed, Publishing)> {
     let listener = listen::bind(settings.listen)?;
+    serve(PublisherRoom { settings, role: Role::Ingest, layer: Layer::INGEST }, listener, tls, twin)
+}
+
+/// The same for an edge on this layer that feeds other edges, on a socket it has already.
+pub fn start_relay(
+    settings: Settings,
+    layer: Layer,
+    listener: std::net::TcpListener,
+    tls: Arc<ServerConfig>,
+) -> io::Result<(Feed, Publishing)> {
+    listener.set_nonblocking(true)?;
+    serve(PublisherRoom { settings, role: Role::Edge, layer }, listener, tls, None)
+}
+
+/// What a publisher is.
+struct PublisherRoom {
+    settings: Settings,
+    role: Role,
+    layer: Layer,
+}
+
+fn serve(
+    of: PublisherRoom,
+    listener: std::net::TcpListener,
+    tls: Arc<ServerConfig>,
+    twin: Option<TwinLink>,
+) -> io::Result<(Feed, Publishing)> {
     let address = listener.local_addr()?;
     let (feed, queue) = Feed::new();
     let counters = Arc::new(Mutex::new(PublisherCounters::default()));
     let shown = counters.clone();
     let thread = FanThread::start("fan-publisher", Stop::new(), move |stop| async move {
-        let room = Rc::new(Room::new(settings));
+        let room = Rc::new(Room::new(of));
         let serve = {
             let room = room.clone();
             move |stream: TlsStream<TcpStream>, peer| {
@@ -119,9 +147,10 @@ struct Room {
 }
 
 impl Room {
-    fn new(settings: Settings) -> Self {
+    fn new(PublisherRoom { settings, role, layer }: PublisherRoom) -> Self {
         let Settings { node, version, hub_bytes, .. } = settings;
-        let settings = PublisherSettings { node, version, heartbeat: Heartbeat::default(), hub_bytes };
+        let (heartbeat, makes_gaps) = (Heartbeat::default(), role == Role::Ingest);
+        let settings = PublisherSettings { node, version, heartbeat, hub_bytes, role, layer, makes_gaps };
         Self {
             publisher: RefCell::new(Publisher::new(settings)),
             gates: RefCell::default(),
@@ -173,7 +202,9 @@ impl Room {
             let now = Instant::now();
             let look = self.publisher.borrow().deadline().map_or(LOOK_EVERY, |at| at - now).min(LOOK_EVERY);
             tokio::time::sleep(look).await;
-            self.publisher.borrow_mut().tick(Instant::now());
+            let now = Instant::now();
+            self.publisher.borrow_mut().set_clock(unix_micros(), now);
+            self.publisher.borrow_mut().tick(now);
             self.follow();
             *shown.lock().unwrap_or_else(PoisonError::into_inner) = self.publisher.borrow().counters();
         }
@@ -183,7 +214,8 @@ impl Room {
         let id = ConnectionId(self.next.replace(self.next.get() + 1));
         let gate = Rc::new(Gate::default());
         self.gates.borrow_mut().insert(id, gate.clone());
-        self.publisher.borrow_mut().accept(id, Instant::now());
+        let names = crate::certs::names(stream.get_ref().1.peer_certificates());
+        self.publisher.borrow_mut().accept_from(id, names, Instant::now());
         self.follow();
         let received = |bytes: &[u8]| {
             self.publisher.borrow_mut().received(id, bytes, Instant::now());

@@ -22,6 +22,12 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How often a room that waits for nothing else is asked whether time has brought something.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// What the clock on the wall shows: microseconds since the Unix epoch.
+pub(super) fn unix_micros() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_micros() as u64)
+}
+
 /// Wakes a connection that waits for something to send, or ends it.
 #[derive(Debug, Default)]
 pub(super) struct Gate {

@@ -1,12 +1,13 @@
 //! The edge's end: dials every ingest, dials again, and tells of each object once.
 
 use super::dial::{Backoff, chance, dial};
-use super::pump::{Gate, LOOK_EVERY, pump};
+use super::feed::Feed;
+use super::pump::{Gate, LOOK_EVERY, pump, unix_micros};
 use super::thread::FanThread;
 use crate::Stop;
 use edgefan::{
-    Address, Event, Heartbeat, NodeId, SourceId, Subscriber, SubscriberCounters, SubscriberOrder,
-    SubscriberSettings,
+    Address, Event, Layer, Names, NodeId, Relay, Relayed, SourceId, Subscriber, SubscriberCounters,
+    SubscriberOrder, SubscriberSettings,
 };
 use rustls::ClientConfig;
 use std::cell::RefCell;
@@ -48,11 +49,32 @@ pub fn start(
     tls: Arc<ClientConfig>,
     on_event: impl FnMut(Event) + Send + 'static,
 ) -> io::Result<Subscription> {
+    run(settings, None, tls, on_event)
+}
+
+/// The same for an edge on this layer that feeds others: what comes in goes into the feed of its own publisher
+/// ([`super::publisher::start_relay`]) while it comes.
+pub fn start_relaying(
+    settings: Settings,
+    layer: Layer,
+    feed: Feed,
+    tls: Arc<ClientConfig>,
+    on_event: impl FnMut(Event) + Send + 'static,
+) -> io::Result<Subscription> {
+    run(settings, Some((layer, feed)), tls, on_event)
+}
+
+fn run(
+    settings: Settings,
+    relaying: Option<(Layer, Feed)>,
+    tls: Arc<ClientConfig>,
+    on_event: impl FnMut(Event) + Send + 'static,
+) -> io::Result<Subscription> {
     let (ingests, changed) = watch::channel(settings.ingests.clone());
     let counters = Arc::new(Mutex::new(SubscriberCounters::default()));
     let shown = counters.clone();
     let thread = FanThread::start("fan-subscriber", Stop::new(), move |stop| async move {
-        let room = Rc::new(Room::new(settings, on_event));
+        let room = Rc::new(Room::new(settings, relaying, on_event));
         tokio::select! {
             () = stop.wait() => {}
             () = room.clone().dial_all(changed, tls) => {}
@@ -88,15 +110,27 @@ struct Room {
     subscriber: RefCell<Subscriber>,
     gates: RefCell<HashMap<(SourceId, usize), Rc<Gate>>>,
     on_event: RefCell<Box<dyn FnMut(Event)>>,
+    relaying: Option<(RefCell<Relay>, Feed)>,
 }
 
 impl Room {
-    fn new(settings: Settings, on_event: impl FnMut(Event) + 'static) -> Self {
+    fn new(
+        settings: Settings,
+        relaying: Option<(Layer, Feed)>,
+        on_event: impl FnMut(Event) + 'static,
+    ) -> Self {
         let Settings { node, version, assembly_bytes, .. } = settings;
-        let heartbeat = Heartbeat::default();
-        let media_connections = edgefan::limits::MEDIA_CONNECTIONS;
-        let settings = SubscriberSettings { node, version, heartbeat, media_connections, assembly_bytes };
+        let layer = relaying.as_ref().map_or(Layer::LAST, |(layer, _)| *layer);
+        let settings = SubscriberSettings {
+            version,
+            assembly_bytes,
+            process: chance().max(1),
+            layer,
+            relays: relaying.is_some(),
+            ..SubscriberSettings::new(node)
+        };
         Self {
+            relaying: relaying.map(|(_, feed)| (RefCell::new(Relay::new()), feed)),
             subscriber: RefCell::new(Subscriber::new(settings)),
             gates: RefCell::default(),
             on_event: RefCell::new(Box::new(on_event)),
@@ -105,7 +139,18 @@ impl Room {
 
     /// Tells the edge what the subscriber has found, and does what it wants done.
     fn follow(&self) {
+        if let Some((relay, _)) = &self.relaying {
+            while let Some(forward) = { self.subscriber.borrow_mut().pull_forward() } {
+                relay.borrow_mut().forward(forward);
+            }
+            self.relay();
+        }
         while let Some(event) = { self.subscriber.borrow_mut().pull() } {
+            // Others first: the edge's own line may let us wait.
+            if let Some((relay, _)) = &self.relaying {
+                relay.borrow_mut().push(&event, Instant::now());
+                self.relay();
+            }
             (self.on_event.borrow_mut())(event);
         }
         while let Some(order) = { self.subscriber.borrow_mut().pull_order() } {
@@ -125,12 +170,30 @@ impl Room {
         }
     }
 
+    /// From the relay into the publisher's feed.
+    fn relay(&self) {
+        let Some((relay, feed)) = &self.relaying else { return };
+        while let Some(relayed) = { relay.borrow_mut().pull() } {
+            match relayed {
+                Relayed::Stream(facts) => feed.stream(facts),
+                Relayed::Open(key, start, discontinuity) => feed.open(key, start, discontinuity),
+                Relayed::Bytes(key, bytes) => feed.bytes(key, bytes),
+                Relayed::Close(key, facts) => feed.close(key, facts),
+                Relayed::Skip(key, facts) => feed.skip(key, facts),
+                Relayed::End(broadcast, run) => feed.end(broadcast, run),
+            }
+        }
+    }
+
     async fn watch(&self, shown: &Mutex<SubscriberCounters>) {
         loop {
             let now = Instant::now();
             let look = self.subscriber.borrow().deadline().map_or(LOOK_EVERY, |at| at - now).min(LOOK_EVERY);
             tokio::time::sleep(look).await;
-            self.subscriber.borrow_mut().tick(Instant::now());
+            let now = Instant::now();
+            self.subscriber.borrow_mut().set_clock(unix_micros(), now);
+            self.subscriber.borrow_mut().tick(now);
+            self.relaying.iter().for_each(|(relay, _)| relay.borrow_mut().tick(now));
             self.follow();
             *shown.lock().unwrap_or_else(PoisonError::into_inner) = self.subscriber.borrow().counters();
         }
@@ -200,6 +263,10 @@ impl Room {
     /// One link from its first HELLO to its end; answers why it ended.
     async fn run(self: &Rc<Self>, source: SourceId, streams: Vec<Stream>) -> String {
         let mut pumps = JoinSet::new();
+        let names: Vec<Names> = streams
+            .iter()
+            .map(|stream| crate::certs::names(stream.get_ref().1.peer_certificates()))
+            .collect();
         for (connection, stream) in streams.into_iter().enumerate() {
             let gate = Rc::new(Gate::default());
             self.gates.borrow_mut().insert((source, connection), gate.clone());
@@ -215,7 +282,7 @@ impl Room {
                 pump(stream, &gate, received, transmit).await
             });
         }
-        self.subscriber.borrow_mut().dialled(source, chance(), Instant::now());
+        self.subscriber.borrow_mut().dialled_to(source, chance(), names, Instant::now());
         self.follow();
         let why = match pumps.join_next().await {
             Some(Ok(why)) => why,

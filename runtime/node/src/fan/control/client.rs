@@ -2,10 +2,12 @@
 
 use crate::Stop;
 use crate::fan::dial::{Backoff, chance, dial};
-use crate::fan::pump::{Gate, LOOK_EVERY, pump};
+use crate::fan::pump::{Gate, LOOK_EVERY, pump, unix_micros};
 use crate::fan::thread::FanThread;
 use edgefan::control::{ControlError, EdgeEnd, EdgeWord, ToEdge};
-use edgefan::{Address, EdgeFacts, Heartbeat, Hello, Load, NodeId, Role, Standing, TicketKey, Welcome};
+use edgefan::{
+    Address, EdgeFacts, Heartbeat, Hello, Layer, Load, Names, NodeId, Role, Standing, TicketKey, Welcome,
+};
 use media::{BroadcastId, RunId, StreamFacts};
 use rustls::ClientConfig;
 use std::cell::RefCell;
@@ -108,6 +110,7 @@ pub fn start(
     let thread = FanThread::start("control-client", Stop::new(), move |stop| async move {
         let room = Rc::new(Room {
             settings,
+            process: chance().max(1),
             said: heard,
             ends: RefCell::default(),
             on_told: RefCell::new(Box::new(on_told)),
@@ -165,6 +168,7 @@ impl ControlClient {
 
 struct Room {
     settings: Settings,
+    process: u64,
     said: Arc<Said>,
     ends: RefCell<HashMap<Address, Rc<End>>>,
     on_told: RefCell<Box<dyn FnMut(Told)>>,
@@ -173,6 +177,8 @@ struct Room {
 struct End {
     end: RefCell<EdgeEnd>,
     gate: Gate,
+    /// What the balancer's certificate says.
+    names: Names,
 }
 
 impl Room {
@@ -204,6 +210,7 @@ impl Room {
             tokio::time::sleep(LOOK_EVERY).await;
             let now = Instant::now();
             for end in self.ends.borrow().values() {
+                end.end.borrow_mut().set_clock(unix_micros(), now);
                 match end.end.borrow_mut().tick(&self.said.lock().now, now) {
                     Ok(()) => end.gate.wake(),
                     Err(error) => end.gate.close(&error.to_string()),
@@ -266,9 +273,12 @@ impl Room {
             connection: 0,
             media_connections: 0,
             edge: Some(self.settings.edge.clone()),
+            process: self.process,
+            layer: Layer::LAST,
         };
         let end = EdgeEnd::new(hello, &self.said.lock().now, Heartbeat::default(), Instant::now());
-        let end = Rc::new(End { end: RefCell::new(end), gate: Gate::default() });
+        let names = crate::certs::names(stream.get_ref().1.peer_certificates());
+        let end = Rc::new(End { end: RefCell::new(end), gate: Gate::default(), names });
         self.ends.borrow_mut().insert(balancer.clone(), end.clone());
         let received = |bytes: &[u8]| {
             end.end.borrow_mut().received(bytes, Instant::now());
@@ -288,7 +298,10 @@ impl Room {
         let balancer = || balancer.clone();
         while let Some(word) = { end.end.borrow_mut().pull()? } {
             self.tell(match word {
-                ToEdge::Welcome(welcome) => Told::Welcome { balancer: balancer(), welcome },
+                ToEdge::Welcome(welcome) => {
+                    end.names.check("WELCOME", &welcome.node)?;
+                    Told::Welcome { balancer: balancer(), welcome }
+                }
                 ToEdge::Keys(keys) => Told::Keys { balancer: balancer(), keys },
                 ToEdge::Standing(standing) => Told::Standing { balancer: balancer(), standing },
             });

@@ -142,6 +142,8 @@ impl Room {
             connection: 0,
             media_connections: 0,
             edge: None,
+            process: 0,
+            layer: edgefan::Layer::LAST,
         };
         let mut end = PeerEnd::new(hello, Heartbeat::default(), Instant::now());
         if let Some(seals) = &*self.seals.lock().unwrap_or_else(PoisonError::into_inner) {

@@ -1,16 +1,19 @@
 //! The balancer's end: hears every edge, and tells each the ingests and the ticket keys; and hears other balancers.
 
 use crate::Stop;
+use crate::fan::feeders::Feeders;
 use crate::fan::listen;
-use crate::fan::pump::{Gate, LOOK_EVERY, pump};
+use crate::fan::pump::{Gate, LOOK_EVERY, pump, unix_micros};
 use crate::fan::thread::FanThread;
 use edgefan::control::{BalancerEnd, ControlError, ToBalancer, ToEdge};
-use edgefan::limits::LINKS;
-use edgefan::{Address, Heartbeat, Hello, Load, NodeId, PeerWord, Role, Standing, TicketKey, Welcome};
+use edgefan::limits::{BROADCASTS, LINKS, PROCESSES};
+use edgefan::{
+    Address, EdgeState, Heartbeat, Hello, Layer, Load, NodeId, PeerWord, Role, Standing, TicketKey, Welcome,
+};
 use media::{BroadcastId, RunId, StreamFacts};
 use rustls::ServerConfig;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -35,7 +38,9 @@ pub struct Settings {
     pub keys: Vec<TicketKey>,
 }
 
-/// What edges say, in order per edge. A node has one link: when it dials anew, the old link leaves first.
+/// What edges say, in order per edge. A node speaks by one link: when its process dials anew, the old link leaves first;
+/// when another process of it dials beside it (a restart that hands over), that one is heard from the moment it is ready,
+/// and joins in place of the other.
 #[derive(Clone, Debug)]
 pub enum ControlEvent {
     /// An edge is there.
@@ -103,6 +108,12 @@ struct ToTell {
     ingests: Vec<Address>,
     keys: Vec<TicketKey>,
     standings: HashMap<NodeId, Standing>,
+    /// What the operator wants of an edge of which he has said nothing: only once that is known.
+    others: Option<Standing>,
+    /// Above so many edges relays feed them; 0 for never.
+    eager: usize,
+    /// How far the clocks of edges are ahead of ours, in microseconds.
+    offsets: BTreeMap<NodeId, i64>,
 }
 
 impl Word {
@@ -121,7 +132,7 @@ pub fn start(
     let listener = listen::bind(settings.listen)?;
     let address = listener.local_addr()?;
     let to_tell =
-        ToTell { ingests: settings.ingests.clone(), keys: settings.keys.clone(), standings: HashMap::new() };
+        ToTell { ingests: settings.ingests.clone(), keys: settings.keys.clone(), ..ToTell::default() };
     let word = Arc::new(Word { word: Mutex::new(to_tell), changed: Notify::new() });
     let said = word.clone();
     let thread = FanThread::start("control-server", Stop::new(), move |stop| async move {
@@ -130,6 +141,7 @@ pub fn start(
             version: settings.version,
             word: said,
             edges: RefCell::default(),
+            feeders: RefCell::default(),
             next: Cell::new(0),
             on_event: RefCell::new(Box::new(on_event)),
         });
@@ -174,30 +186,78 @@ impl ControlServer {
         self.word.changed.notify_one();
     }
 
+    /// How an edge stands of which nothing was said; told to each, since it may have heard otherwise before.
+    pub fn set_standing_of_others(&self, standing: Standing) {
+        self.word.lock().others = Some(standing);
+        self.word.changed.notify_one();
+    }
+
+    /// From now on, where there are more edges than this, those that relay are fed by the ingests and feed the others,
+    /// two of them each; 0 for never. One that relays nothing is told so by its WELCOME.
+    pub fn set_eager(&self, edges: usize) {
+        self.word.lock().eager = edges;
+        self.word.changed.notify_one();
+    }
+
+    /// How far the clocks of the edges are ahead of ours, in microseconds, as PING and PONG have it.
+    pub fn clock_offsets_us(&self) -> BTreeMap<NodeId, i64> {
+        self.word.lock().offsets.clone()
+    }
+
     /// Ends it and waits for that.
     pub fn stop(&self) {
         self.thread.stop();
     }
 }
 
+/// How far an edge's clock may be off before it is said.
+const CLOCK_OFF_US: u64 = 500_000;
+
 /// Every edge's connection; one thread, never borrowed over an await.
 struct Room {
     node: NodeId,
     version: String,
     word: Arc<Word>,
-    edges: RefCell<HashMap<u64, Rc<Edge>>>,
+    edges: RefCell<BTreeMap<u64, Rc<Edge>>>,
+    feeders: RefCell<Feeders>,
     next: Cell<u64>,
     on_event: RefCell<Box<dyn FnMut(ControlEvent)>>,
 }
 
+/// One link. The numbers by which they are listed count up, so that a later one is greater.
 struct Edge {
     end: RefCell<BalancerEnd>,
     gate: Gate,
     /// Known once HELLO has come.
-    node: RefCell<Option<NodeId>>,
-    /// By its HELLO; another balancer is told who we are and nothing else.
-    is_balancer: Cell<bool>,
+    hello: RefCell<Option<Hello>>,
     told: RefCell<Vec<ToEdge>>,
+    /// Whether what it says is what its node says.
+    speaks: Cell<bool>,
+    /// What it has said so far, where it does not speak yet.
+    waiting: RefCell<Waiting>,
+    is_clock_off: Cell<bool>,
+}
+
+/// The latest word of a link that does not speak yet; bounded by the broadcasts of one node.
+#[derive(Debug, Default)]
+struct Waiting {
+    streams: BTreeMap<BroadcastId, StreamFacts>,
+    load: Option<Load>,
+}
+
+impl Edge {
+    fn node(&self) -> Option<NodeId> {
+        self.hello.borrow().as_ref().map(|hello| hello.node.clone())
+    }
+
+    /// Another balancer is told who we are and nothing else.
+    fn is_balancer(&self) -> bool {
+        self.hello.borrow().as_ref().is_some_and(|hello| hello.role == Role::Balancer)
+    }
+
+    fn process(&self) -> u64 {
+        self.hello.borrow().as_ref().map_or(0, |hello| hello.process)
+    }
 }
 
 impl Room {
@@ -207,18 +267,21 @@ impl Room {
 
     /// Tells an edge whatever of the balancer's word it has not been told yet.
     fn update(&self, edge: &Edge) {
-        let Some(node) = edge.node.borrow().clone() else { return };
+        let Some(hello) = edge.hello.borrow().clone() else { return };
         let word = self.word.lock();
+        let is_balancer = hello.role == Role::Balancer;
         let mut all = vec![ToEdge::Welcome(Welcome {
             node: self.node.clone(),
             role: Role::Balancer,
             version: self.version.clone(),
-            ingests: word.ingests.clone(),
+            ingests: self.feeders.borrow_mut().of(&hello, &word.ingests, word.eager),
+            layer: Layer::INGEST,
         })];
-        if !edge.is_balancer.get() {
+        if !is_balancer {
             all.push(ToEdge::Keys(word.keys.clone()));
+            let standing = word.standings.get(&hello.node).copied().or(word.others);
+            all.extend(standing.map(ToEdge::Standing));
         }
-        all.extend(word.standings.get(&node).map(|&standing| ToEdge::Standing(standing)));
         drop(word);
         for said in &all {
             if !edge.told.borrow().contains(said) {
@@ -241,12 +304,22 @@ impl Room {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let now = Instant::now();
+            let mut offsets = BTreeMap::new();
             for edge in self.edges.borrow().values() {
+                edge.end.borrow_mut().set_clock(unix_micros(), now);
                 match edge.end.borrow_mut().tick(now) {
                     Ok(()) => edge.gate.wake(),
                     Err(error) => edge.gate.close(&error.to_string()),
                 }
+                if let (Some(offset), Some(node)) = (edge.end.borrow().clock_offset_us(), edge.node()) {
+                    let is_off = offset.unsigned_abs() > CLOCK_OFF_US;
+                    if edge.is_clock_off.replace(is_off) != is_off && is_off {
+                        tracing::warn!(edge = %node, ahead_ms = offset / 1000, "an edge's clock is not ours");
+                    }
+                    offsets.insert(node, offset);
+                }
             }
+            self.word.lock().offsets = offsets;
         }
     }
 
@@ -256,17 +329,22 @@ impl Room {
             return;
         }
         let id = self.next.replace(self.next.get() + 1);
+        let names = crate::certs::names(stream.get_ref().1.peer_certificates());
+        let end = BalancerEnd::new(Heartbeat::default(), Instant::now()).of(names);
         let edge = Rc::new(Edge {
-            end: RefCell::new(BalancerEnd::new(Heartbeat::default(), Instant::now())),
+            end: RefCell::new(end),
             gate: Gate::default(),
-            node: RefCell::new(None),
-            is_balancer: Cell::new(false),
+            hello: RefCell::new(None),
             told: RefCell::default(),
+            speaks: Cell::new(false),
+            waiting: RefCell::default(),
+            is_clock_off: Cell::new(false),
         });
         self.edges.borrow_mut().insert(id, edge.clone());
         let received = |bytes: &[u8]| {
             edge.end.borrow_mut().received(bytes, Instant::now());
             if let Err(error) = self.hear(id, &edge) {
+                tracing::warn!(%peer, %error, "an edge's link is refused");
                 edge.gate.close(&error.to_string());
             }
             // PINGs are answered.
@@ -275,68 +353,135 @@ impl Room {
         let transmit = |_, out: &mut Vec<u8>| edge.end.borrow_mut().transmit(out);
         let why = pump(stream, &edge.gate, received, transmit).await;
         tracing::debug!(%peer, why, "an edge's connection is over");
-        self.leave(id, &why);
+        self.leave(id, &why, true);
     }
 
-    /// Says that an edge left, once: whoever takes it off the list does.
-    fn leave(&self, id: u64, why: &str) {
-        let left = self.edges.borrow_mut().remove(&id);
-        let Some(edge) = left else { return };
-        let Some(node) = edge.node.borrow().clone() else { return };
-        self.tell(match edge.is_balancer.get() {
-            true => ControlEvent::PeerLeft(node),
-            false => ControlEvent::Left { node, why: why.to_owned() },
-        });
+    /// Says that an edge left, once: whoever takes it off the list does. Where another process of it is there, that one
+    /// speaks instead and nobody has left, unless it is the one that dials anew.
+    fn leave(&self, id: u64, why: &str, may_be_replaced: bool) {
+        let Some(edge) = self.edges.borrow_mut().remove(&id) else { return };
+        let Some(node) = edge.node() else { return };
+        if edge.is_balancer() {
+            return self.tell(ControlEvent::PeerLeft(node));
+        }
+        let other = self.links_of(&node, false).pop();
+        if other.is_none() && may_be_replaced {
+            self.feeds(&node, None);
+        }
+        match other.filter(|_| may_be_replaced) {
+            _ if !edge.speaks.get() => {}
+            Some((_, other)) => self.speaks_now(&other),
+            None => self.tell(ControlEvent::Left { node, why: why.to_owned() }),
+        }
     }
 
-    fn hear(&self, id: u64, edge: &Edge) -> Result<(), ControlError> {
+    /// Links of one node, by age.
+    fn links_of(&self, node: &NodeId, is_balancer: bool) -> Vec<(u64, Rc<Edge>)> {
+        let edges = self.edges.borrow();
+        let is_meant = |edge: &Edge| edge.is_balancer() == is_balancer && edge.node().as_ref() == Some(node);
+        let of_node = edges.iter().filter(|(_, edge)| is_meant(edge));
+        of_node.map(|(&id, edge)| (id, edge.clone())).collect()
+    }
+
+    fn hear(&self, id: u64, edge: &Rc<Edge>) -> Result<(), ControlError> {
         while let Some(word) = { edge.end.borrow_mut().pull()? } {
             // An edge that dialled anew has been replaced: what its old link still says is old.
             if !self.edges.borrow().contains_key(&id) {
                 return Ok(());
             }
-            let node = edge.node.borrow().clone();
-            match (word, node) {
+            match (word, edge.node()) {
                 (ToBalancer::Hello(hello), _) => self.join(id, edge, hello),
-                (ToBalancer::Load(_) | ToBalancer::Stream(_) | ToBalancer::End { .. }, _)
-                    if edge.is_balancer.get() => {}
-                (ToBalancer::Load(load), Some(node)) => self.tell(ControlEvent::Load { node, load }),
-                (ToBalancer::Stream(facts), Some(node)) => self.tell(ControlEvent::Stream { node, facts }),
-                (ToBalancer::End { broadcast, run }, Some(node)) => {
-                    self.tell(ControlEvent::Ended { node, broadcast, run });
-                }
-                (ToBalancer::Peer(word), Some(node)) if edge.is_balancer.get() => {
+                (ToBalancer::Peer(word), Some(node)) if edge.is_balancer() => {
                     self.tell(ControlEvent::Peer { node, word });
                 }
-                (ToBalancer::Peer(_), _) | (_, None) => {}
+                (ToBalancer::Peer(_), _) => {}
+                (_, Some(_)) if edge.is_balancer() => {}
+                (word, Some(node)) if edge.speaks.get() => self.say(word, node),
+                (word, Some(_)) => {
+                    self.note(edge, word);
+                    // Filled: from here on it is the one that is heard.
+                    if edge.waiting.borrow().load.is_some_and(|load| load.state == EdgeState::Ready) {
+                        self.speaks_now(edge);
+                    }
+                }
+                (_, None) => {}
             }
         }
         Ok(())
     }
 
-    fn join(&self, id: u64, edge: &Edge, hello: Hello) {
-        let is_balancer = hello.role == Role::Balancer;
-        edge.is_balancer.set(is_balancer);
-        let former: Vec<(u64, Rc<Edge>)> = self
-            .edges
-            .borrow()
-            .iter()
-            .filter(|(other, edge)| {
-                **other != id
-                    && edge.is_balancer.get() == is_balancer
-                    && edge.node.borrow().as_ref() == Some(&hello.node)
-            })
-            .map(|(&other, edge)| (other, edge.clone()))
-            .collect();
-        for (other, former) in former {
-            former.gate.close("the edge dialled anew");
-            self.leave(other, "the edge dialled anew");
-        }
-        edge.node.replace(Some(hello.node.clone()));
-        self.tell(match is_balancer {
-            true => ControlEvent::PeerJoined(hello.node),
-            false => ControlEvent::Joined(hello),
+    fn say(&self, word: ToBalancer, node: NodeId) {
+        self.tell(match word {
+            ToBalancer::Hello(hello) => ControlEvent::Joined(hello),
+            ToBalancer::Peer(word) => ControlEvent::Peer { node, word },
+            ToBalancer::Load(load) => {
+                self.feeds(&node, Some(load.state));
+                ControlEvent::Load { node, load }
+            }
+            ToBalancer::Stream(facts) => ControlEvent::Stream { node, facts },
+            ToBalancer::End { broadcast, run } => ControlEvent::Ended { node, broadcast, run },
         });
+    }
+
+    fn note(&self, edge: &Edge, word: ToBalancer) {
+        let mut waiting = edge.waiting.borrow_mut();
+        match word {
+            ToBalancer::Load(load) => waiting.load = Some(load),
+            ToBalancer::Stream(facts) if waiting.streams.len() < BROADCASTS => {
+                waiting.streams.insert(facts.broadcast.clone(), facts);
+            }
+            ToBalancer::End { broadcast, .. } => drop(waiting.streams.remove(&broadcast)),
+            ToBalancer::Stream(_) | ToBalancer::Hello(_) | ToBalancer::Peer(_) => {}
+        }
+    }
+
+    /// From now on this link's word is its node's.
+    fn speaks_now(&self, edge: &Edge) {
+        let Some(hello) = edge.hello.borrow().clone() else { return };
+        let node = hello.node.clone();
+        self.links_of(&node, false).iter().for_each(|(_, other)| other.speaks.set(false));
+        edge.speaks.set(true);
+        let Waiting { streams, load } = edge.waiting.take();
+        self.tell(ControlEvent::Joined(hello));
+        streams.into_values().for_each(|facts| self.tell(ControlEvent::Stream { node: node.clone(), facts }));
+        load.into_iter().for_each(|load| self.say(ToBalancer::Load(load), node.clone()));
+    }
+
+    fn join(&self, id: u64, edge: &Rc<Edge>, hello: Hello) {
+        let is_balancer = hello.role == Role::Balancer;
+        let links = self.links_of(&hello.node, is_balancer);
+        let is_former = |other: &Edge| {
+            is_balancer || hello.process == 0 || other.process() == 0 || other.process() == hello.process
+        };
+        let (former, mut beside): (Vec<_>, Vec<_>) =
+            links.into_iter().partition(|(_, other)| is_former(other));
+        // Of three processes the oldest goes.
+        let surplus = (beside.len() + 1).saturating_sub(PROCESSES);
+        let oldest: Vec<_> = beside.drain(..surplus).collect();
+        for (other, link) in former.into_iter().chain(oldest) {
+            link.gate.close("the edge dialled anew");
+            self.leave(other, "the edge dialled anew", false);
+        }
+        if is_balancer {
+            let node = hello.node.clone();
+            edge.hello.replace(Some(hello));
+            self.tell(ControlEvent::PeerJoined(node));
+            return self.update(edge);
+        }
+        self.feeders.borrow_mut().joins(&hello);
+        edge.hello.replace(Some(hello));
+        if !beside.iter().any(|(_, other)| other.speaks.get()) {
+            self.speaks_now(edge);
+        }
+        debug_assert!(self.edges.borrow().contains_key(&id), "it is on the list while it is heard");
         self.update(edge);
+        self.word.changed.notify_one();
+    }
+
+    /// Who may feed others has changed, perhaps: everybody is told if so.
+    fn feeds(&self, node: &NodeId, state: Option<EdgeState>) {
+        if self.feeders.borrow_mut().is(node, state) {
+            self.word.changed.notify_one();
+        }
     }
 }

@@ -18,6 +18,7 @@ mod api;
 mod audience;
 mod core;
 mod desk;
+mod directory;
 mod entry;
 mod hub;
 mod keyring;

@@ -2,6 +2,7 @@
 
 use crate::L4Settings;
 use edgefan::{Address as PeerAddress, NodeId};
+use node::directory::DirectorySettings;
 use node::settings::{Address, Millis, Number, Parsed, Seconds, SecretFile};
 use percore::Driver;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,11 @@ pub struct Settings {
     /// Over how long the viewers of an edge that is drained are moved, 0 s to 10 min; each has its moment by its
     /// token. Edges' `drain_steer` must be longer, or they turn viewers away before. Default `10 s`.
     pub drain_over: Millis<0, 600_000>,
+    /// Up to so many edges the ingests feed them all; above it those that relay (`[edge.relay]`) are fed by the ingests and
+    /// feed the others, two of them each; 0 to 1000, 0 for never. Where no edge relays it changes nothing. Default `16`.
+    pub eager: Number<0, 1000>,
+    /// Where the operator's word on edges is kept.
+    pub directory: DirectorySettings,
     /// How tokens are sealed.
     pub tickets: TicketSettings,
     /// Listeners whose connections are passed through to an edge or an ingest as they are. Default: none.
@@ -115,6 +121,8 @@ impl Default for Settings {
             ingests: Vec::new(),
             peers: Vec::new(),
             drain_over: Millis::new(10_000),
+            eager: Number::new(16),
+            directory: DirectorySettings::default(),
             tickets: TicketSettings::default(),
             l4: Vec::new(),
             public_url: None,
@@ -159,6 +167,7 @@ mod tests {
             ("probe = '2 min'", "from 0 to 60000"),
             ("[tickets]\nlifetime = '1 s'", "from 60 to 604800"),
             ("ingests = ['127.0.0.11']", "host:port"),
+            ("[directory]\nat = 'etcd://10.0.0.7'", "the path of a TOML file"),
             ("driver = 'kqueue'", "epoll"),
         ] {
             let said = refused(text);

@@ -7,7 +7,7 @@ use crate::keyring::Keyring;
 use crate::metrics::{Counts, Exporter};
 use crate::rulings::Rulings;
 use crate::told::Teller;
-use crate::{Settings, api, keys, l4, probe};
+use crate::{Settings, api, directory, keys, l4, probe};
 use node::certs::Shown;
 use node::fan::control::{peers, server};
 use node::operator::{Panel, Readiness};
@@ -59,6 +59,9 @@ pub enum LbError {
     /// Viewers cannot be listened to.
     #[error("lb.http or lb.https: {0}")]
     Start(#[from] percore::StartError),
+    /// The directory cannot be opened.
+    #[error("lb.directory: {0}")]
+    Directory(node::directory::DirectoryError),
     /// No thread.
     #[error("the balancer's threads: {0}")]
     Thread(std::io::Error),
@@ -134,8 +137,9 @@ pub fn run_telling(
     };
     let hub = std::thread::Builder::new().name("hub".into()).spawn(move || hub.run(&heard));
     let hub = hub.map_err(LbError::Thread)?;
-    // Said by the directory.
-    let _rulings = Rulings::new(events.clone(), control.clone());
+    control.set_eager(settings.eager.value() as usize);
+    let rulings = Rulings::new(events.clone(), control.clone());
+    let following = directory::start(&settings.directory, rulings, control.clone(), &node.stop)?;
     if settings.probe.value() > 0 {
         let (interval, fleet, events, stop) =
             (settings.probe.duration(), fleet.clone(), events.clone(), node.stop.clone());
@@ -149,6 +153,8 @@ pub fn run_telling(
     let exporter = Exporter { l4: passed, cores: counts, runtime: handle, fleet: fleet.clone() };
     let admin = keys::admin(settings.tickets.clone(), events.clone());
     let mut panel = panel(settings.id.to_string(), exporter, fleet.clone(), node.drain.clone(), admin);
+    let (exporter, control) = (directory::Exporter { following, control: control.clone() }, control);
+    panel.registry.register_collector(Box::new(exporter));
     if let Some(shown) = shown {
         shown.register(panel.registry.sub_registry_with_prefix("mascaret_lb"));
     }

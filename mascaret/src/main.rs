@@ -9,6 +9,7 @@ mod certs;
 mod check;
 mod cli;
 mod demo;
+mod edge;
 mod failover;
 mod fetch;
 mod keys;
@@ -27,7 +28,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match cli::Cli::parse().command {
-        cli::Command::Edge(role) => roles::edge(&role),
+        cli::Command::Edge(edge) => match edge.command {
+            Some(command) => edge::run(&command),
+            None => roles::edge(&edge.role),
+        },
         cli::Command::Ingest(ingest) => match ingest.command {
             Some(cli::IngestCommand::Key(key)) => keys::publish_key(&key),
             Some(cli::IngestCommand::Failover(args)) => failover::run(&args),

@@ -33,6 +33,8 @@ const WINDOW: u32 = 24;
 const EVERY: Duration = Duration::from_secs(40);
 /// Between the smallest segment of a number and the others, so that who waits for the smallest is released alone.
 const APART: Duration = Duration::from_millis(300);
+/// Between the last byte of a segment and its end.
+const IN_MAKING: Duration = Duration::from_millis(20);
 
 /// The feeding end.
 #[derive(Debug)]
@@ -104,16 +106,18 @@ impl Line {
         self.next = sequence.next();
         let mut complete = None;
         for ((rendition, _), body) in RENDITIONS.iter().zip(&self.bodies) {
-            self.segment(rendition, sequence, body);
+            let closed = self.segment(rendition, sequence, body);
             if complete.is_none() {
-                complete = Some(Instant::now());
+                complete = Some(closed);
                 std::thread::sleep(apart);
             }
         }
         (complete.unwrap_or_else(Instant::now), sequence)
     }
 
-    fn segment(&self, rendition: &str, sequence: MediaSequence, body: &Bytes) {
+    /// The moment returned is just before the end is told: nobody can be answered earlier, however late this thread gets
+    /// its turn again.
+    fn segment(&self, rendition: &str, sequence: MediaSequence, body: &Bytes) -> Instant {
         let start = MediaTime::from_ticks(sequence.0 * PITCH.ticks());
         let key = ObjectKey {
             broadcast: broadcast(),
@@ -136,7 +140,11 @@ impl Line {
             bytes: body.len() as u64,
             is_gap: false,
         };
+        // An encoder's bytes are on their way while they are made; only the end comes with the end.
+        std::thread::sleep(IN_MAKING);
+        let closed = Instant::now();
         self.feed.close(key, facts);
+        closed
     }
 }
 

@@ -226,3 +226,39 @@ fn without_a_lane_a_difference_is_an_alarm_and_no_more() {
     assert_eq!(story.segment(1, 100, "b"), "100 differs");
     assert_eq!(story.segment(1, 101, "b"), "101=b");
 }
+
+#[test]
+fn what_is_missing_when_all_have_caught_up_may_be_on_its_way_and_is_a_gap_when_nobody_has_it() {
+    let caught_up = |story: &mut Story| {
+        for id in 0..2 {
+            let (broadcast, reached) = (key(0).broadcast, Some(Reached::CaughtUp));
+            let have = Have { broadcast, ranges: Vec::new(), partials: Vec::new(), is_whole: false, reached };
+            story.say_on(id, 0, &Message::Have(have));
+        }
+        story.got()
+    };
+    // Of a burst the newest goes first, and "caught up" comes by another connection.
+    let mut story = Story::new();
+    assert_eq!(story.segment(0, 100, "a"), "100=a");
+    assert_eq!(story.segment(0, 102, "c"), "102=c");
+    assert_eq!(caught_up(&mut story), "");
+    assert_eq!(story.subscriber.counters().fetches, 1, "one of them is asked");
+    assert_eq!(story.segment(0, 101, "b"), "101=b");
+    // And where both say that they do not hold it.
+    let mut story = Story::new();
+    story.segment(0, 100, "a");
+    story.segment(0, 102, "c");
+    assert_eq!(caught_up(&mut story), "");
+    for id in 0..2 {
+        let skip = Skip {
+            key: key(101),
+            start: MediaTime::default(),
+            duration: MediaSpan::ZERO,
+            discontinuity: DiscontinuitySequence(0),
+            count: 1,
+            reason: SkipReason::NotHeld,
+        };
+        story.say(id, &Message::Skip(skip));
+    }
+    assert_eq!(story.got(), "101 is a gap");
+}

@@ -153,18 +153,22 @@ impl Subscriber {
         }
     }
 
-    /// Everybody has sent what he had: a number between two that are here and on nobody's way is a gap. (A source
-    /// died in the middle of its backfill, and what it alone held went with it.)
+    /// Everybody has sent what he had: a number between two that are here and on nobody's way is asked for, and is a gap
+    /// when nobody has it. (A source died in the middle of its backfill, and what it alone held went with it.) It is not
+    /// a gap at once: "caught up" comes by another connection than segments, and the newest of a burst go first, so what
+    /// is missing may only be on its way.
     fn fill_holes(&mut self, broadcast: &BroadcastId, now: Instant) {
         let Some(known) = self.broadcasts.get(broadcast) else { return };
         let window = known.told.as_ref().map_or(0, |facts| u64::from(facts.window));
         for (run, rendition, sequence) in known.settled.holes(window) {
             let kind = ObjectKind::Segment;
             let key = ObjectKey { broadcast: broadcast.clone(), run, rendition, sequence, part: None, kind };
-            if !self.assemblies.contains_key(&key) {
-                let facts = self.gap_on_grid(&key);
-                self.gap(&key, facts, now);
+            if self.assemblies.contains_key(&key) {
+                continue;
             }
+            let Some(assembly) = self.take_or_new(&key) else { continue };
+            self.put(&key, assembly);
+            self.consider(&key, now);
         }
     }
 

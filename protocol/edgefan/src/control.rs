@@ -125,6 +125,24 @@ impl End {
         Ok(None)
     }
 
+    /// Bytes that wait to be sent.
+    pub(crate) fn waiting(&self) -> usize {
+        self.out_bytes
+    }
+
+    pub(crate) fn set_clock(&mut self, unix_micros: u64, now: Instant) {
+        self.clock.set(unix_micros, now);
+    }
+
+    /// Says PING when it is time to say something.
+    pub(crate) fn beat(&mut self, now: Instant) -> Result<(), ControlError> {
+        if self.tick(now)? {
+            let stamp = self.stamp(now);
+            self.say(&Message::Ping { stamp });
+        }
+        Ok(())
+    }
+
     pub(crate) fn transmit(&mut self, out: &mut Vec<u8>) {
         self.out_bytes = 0;
         self.out.drain(..).for_each(|frame| out.extend_from_slice(&frame));

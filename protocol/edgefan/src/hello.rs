@@ -108,11 +108,15 @@ pub enum Role {
     Edge = 2,
     /// Sends viewers to edges.
     Balancer = 3,
+    /// Knows accounts and what was said.
+    Lobby = 4,
 }
 
 impl Role {
     fn from_wire(number: u64) -> Option<Self> {
-        [Self::Ingest, Self::Edge, Self::Balancer].into_iter().find(|&role| role as u64 == number)
+        [Self::Ingest, Self::Edge, Self::Balancer, Self::Lobby]
+            .into_iter()
+            .find(|&role| role as u64 == number)
     }
 }
 

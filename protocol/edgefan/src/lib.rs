@@ -2,7 +2,7 @@
 //!
 //! Lives here: the wire ([`FrameReader`], [`Message`]), the ingest's end ([`Publisher`]: a hub of objects and a
 //! link per edge), the edge's end ([`Subscriber`]: several sources, each object once), and both ends of the
-//! control link between an edge and a balancer ([`control`]). Does not live here: sockets, TLS, dialling and
+//! links between an edge and a balancer ([`control`]) or a lobby ([`lobby`]). Does not live here: sockets, TLS, dialling and
 //! waiting (`node::fan`), what a playlist lists (`window`), or which edge a viewer gets (`routing`).
 //!
 //! Everything is sans-IO: bytes and `now` come in, bytes and events go out, `deadline` says when to be called.
@@ -17,6 +17,7 @@ mod have;
 mod hello;
 pub mod limits;
 mod load;
+pub mod lobby;
 mod message;
 mod peer;
 mod publisher;

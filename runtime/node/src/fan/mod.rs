@@ -10,6 +10,8 @@
 //! | ingest | [`twin::start`] | what its twin says |
 //! | edge | [`subscriber::start`] | [`edgefan::Event`]s on the subscriber's thread |
 //! | edge | [`control::client::start`] | [`control::client::Told`] from every balancer |
+//! | edge | [`lobby::client::start`] | [`lobby::client::Told`]: what is new in rooms |
+//! | lobby | [`lobby::server::start`] | a [`lobby::server::ChatFeed`] to say it by |
 //! | lb | [`control::peers::start`] | a [`control::peers::Peers`] to tell other balancers by |
 //! | lb | [`control::server::start`] | [`control::server::ControlEvent`]s from every edge |
 //!
@@ -20,6 +22,7 @@ mod dial;
 mod feed;
 mod feeders;
 mod listen;
+pub mod lobby;
 pub mod publisher;
 mod pump;
 pub mod subscriber;

@@ -26,6 +26,8 @@ pub(crate) struct Notice {
     pub(crate) broadcasts: Vec<BroadcastNotice>,
     pub(crate) ingests: Vec<String>,
     pub(crate) balancers_up: usize,
+    /// Whether the lobby is linked; `None` where there is none.
+    pub(crate) is_lobby_up: Option<bool>,
     pub(crate) bytes_held: u64,
     pub(crate) line: LineCounts,
     pub(crate) links: SubscriberCounters,
@@ -124,7 +126,7 @@ impl Notice {
         json!({
             "state": state, "why": self.why, "newest_segment_age_ms": self.age_ms,
             "turns_away": self.turns_away, "egress_bits": self.egress_bps, "broadcasts": broadcasts, "ingests": self.ingests,
-            "balancers_up": self.balancers_up, "bytes_held": self.bytes_held,
+            "balancers_up": self.balancers_up, "lobby_up": self.is_lobby_up, "bytes_held": self.bytes_held,
             "edges_fed": self.relay.as_ref().map(|relay| relay.links),
         })
     }

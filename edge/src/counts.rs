@@ -1,6 +1,7 @@
 //! What each core counts of its requests: plain adds to memory that no other core writes.
 
 use crate::histogram::{Answering, Count, Holding, Times};
+use chat::ReadersCounts;
 use delivery::{Kind, TicketCounts};
 use http::Status;
 
@@ -19,6 +20,7 @@ pub(crate) struct CoreRequests {
     /// Reloads held since the start.
     pub(crate) held: Count,
     tickets: [Count; 4],
+    chat: [Count; 7],
 }
 
 /// What was answered, and so which histogram it belongs to.
@@ -46,6 +48,13 @@ impl CoreRequests {
         }
     }
 
+    pub(crate) fn see_chat(&self, seen: ReadersCounts) {
+        let ReadersCounts { readers, rooms, joined, refused, entries, sent, lost } = seen;
+        for (place, count) in self.chat.iter().zip([readers, rooms, joined, refused, entries, sent, lost]) {
+            place.set(count);
+        }
+    }
+
     /// Answers of all kinds with that status, and of all statuses with that kind; only what happened.
     fn answers(&self) -> impl Iterator<Item = (Kind, Status, u64)> {
         let each =
@@ -68,6 +77,8 @@ pub(crate) struct Requests {
     pub(crate) waiting: u64,
     pub(crate) held: u64,
     pub(crate) tickets: TicketCounts,
+    /// Summed, but for rooms and entries, of which every core has the same.
+    pub(crate) chat: ReadersCounts,
 }
 
 impl Requests {
@@ -83,6 +94,8 @@ impl Requests {
         }
         answers.sort_unstable();
         let ticket = |place: usize| sum(&|core| core.tickets[place].read());
+        let chat = |place: usize| sum(&|core| core.chat[place].read());
+        let any = |place: usize| cores.clone().map(|core| core.chat[place].read()).max().unwrap_or(0);
         let of_kind = |kind: Kind| Times::of(cores.clone().map(move |core| &core.times[kind as usize]));
         Self {
             answers,
@@ -96,6 +109,15 @@ impl Requests {
                 away: ticket(1),
                 unchecked: ticket(2),
                 refused: ticket(3),
+            },
+            chat: ReadersCounts {
+                readers: chat(0),
+                rooms: any(1),
+                joined: chat(2),
+                refused: chat(3),
+                entries: any(4),
+                sent: chat(5),
+                lost: chat(6),
             },
         }
     }
@@ -119,7 +141,10 @@ mod tests {
         assert_eq!(requests.answers, [("media", 404, 1), ("segment", 200, 2)]);
         assert_eq!(requests.tickets.away, 2);
         let counts: Vec<_> = requests.times.iter().map(|(kind, times)| (*kind, times.count)).collect();
-        assert_eq!(counts, [("multivariant", 0), ("media", 1), ("segment", 1), ("thumb", 0), ("other", 0)]);
+        assert_eq!(
+            counts,
+            [("multivariant", 0), ("media", 1), ("segment", 1), ("thumb", 0), ("chat", 0), ("other", 0)]
+        );
         assert_eq!((requests.all_times.count, requests.held_times.sum_seconds), (2, 2.0));
     }
 }

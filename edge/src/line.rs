@@ -169,6 +169,21 @@ impl<B: Clone> Line<B> {
         }
     }
 
+    /// News of a room's chat: rooms are there whether their broadcast is on the air or not.
+    pub(crate) fn chat(&mut self, told: chat::Told) {
+        let room = match &told {
+            chat::Told::Room(room, _) | chat::Told::Closed(room) => room,
+            chat::Told::Run(run) => &run.room,
+        };
+        let access = self.access(room);
+        self.out.push_back(Output::Cores(Update::Chat { access, told }));
+    }
+
+    /// Who may have what is of this broadcast.
+    fn access(&self, broadcast: &BroadcastId) -> Access {
+        if self.rules.private.contains(broadcast) { Access::Private } else { Access::Public }
+    }
+
     /// What left the line, oldest first.
     pub(crate) fn pull(&mut self) -> Option<Output<B>> {
         self.out.pop_front()
@@ -401,11 +416,10 @@ impl<B: Clone> Line<B> {
 
     fn announce(&mut self, broadcast: &BroadcastId) {
         let Some(lane) = self.lanes.get(broadcast) else { return };
-        let is_private = self.rules.private.contains(broadcast);
         self.out.push_back(Output::Cores(Update::Broadcast {
             broadcast: broadcast.clone(),
             target: target(lane.facts.segment),
-            access: if is_private { Access::Private } else { Access::Public },
+            access: self.access(broadcast),
         }));
     }
 }

@@ -24,6 +24,7 @@ impl Collector for Metrics {
         page.gauges(&notice, &requests, &snapshot)?;
         page.line(&notice, &requests)?;
         page.links(&notice)?;
+        page.chat(&notice, &requests)?;
         page.requests(&requests, &self.0)?;
         page.bytes_and_handshakes(&snapshot.total)?;
         page.cores(&snapshot)
@@ -128,6 +129,23 @@ impl Page<'_> {
         self.gauge("relay_held_bytes", "bytes of segments held for edges that join late", relay.hub_bytes)?;
         self.counter("relay_bytes_sent", "bytes of media sent to other edges", relay.bytes_sent)?;
         self.counter("relay_late", "segments that were too late for an edge", relay.late)
+    }
+
+    fn chat(&mut self, notice: &Notice, requests: &Requests) -> fmt::Result {
+        let Some(is_up) = notice.is_lobby_up else { return Ok(()) };
+        let chat = &requests.chat;
+        self.gauge("lobby_linked", "1 while the lobby's link is up", u64::from(is_up))?;
+        self.gauge("chat_readers", "readers of chat now", chat.readers)?;
+        self.gauge("chat_rooms", "rooms the lobby has told of", chat.rooms)?;
+        self.counter("chat_joined", "readers that came", chat.joined)?;
+        self.counter("chat_refused", "readers sent elsewhere because a core had too many", chat.refused)?;
+        self.counter(
+            "chat_entries",
+            "entries of logs that came: messages, and what takes them back",
+            chat.entries,
+        )?;
+        self.counter("chat_sent", "times new entries were handed to a reader", chat.sent)?;
+        self.counter("chat_lost", "times a reader was told that entries are lost here", chat.lost)
     }
 
     fn line(&mut self, notice: &Notice, requests: &Requests) -> fmt::Result {

@@ -32,6 +32,8 @@ pub struct Settings {
     pub weight: Number<0, 1000>,
     /// The balancers' control doors, each `host:port`. Default: none.
     pub lbs: Vec<Parsed<PeerAddress>>,
+    /// The lobby's link door, `host:port` (7003): what is said in chat comes from there. Default: none; there is no chat.
+    pub lobby: Option<Parsed<PeerAddress>>,
     /// Where HAProxy's agent-check is answered, in plain TCP to whoever connects; an address of the inside. Default: not
     /// at all.
     pub agent_check: Option<Address>,
@@ -156,6 +158,8 @@ pub struct LimitSettings {
     pub descriptors_kept: Number<16, 1_000_000>,
     /// Playlist reloads one core holds back at once, 1 to 1,000,000; one more is answered 503. Default `20000`.
     pub waiters_per_core: Number<1, 1_000_000>,
+    /// Readers of chat of one core, 1 to 1,000,000, each of them a connection; one more is answered 503. Default `20000`.
+    pub readers_per_core: Number<1, 1_000_000>,
 }
 
 /// An edge's name: a node's name that may also stand in a playlist.
@@ -231,6 +235,7 @@ impl Default for Settings {
             capacity: Mbps::new(1_000),
             weight: Number::new(100),
             lbs: Vec::new(),
+            lobby: None,
             agent_check: None,
             ingests: Vec::new(),
             feeds: Vec::new(),
@@ -272,6 +277,7 @@ impl Default for LimitSettings {
             backlog: Number::new(4_096),
             descriptors_kept: Number::new(4_096),
             waiters_per_core: Number::new(delivery::WAITERS as u64),
+            readers_per_core: Number::new(chat::limits::READERS as u64),
         }
     }
 }

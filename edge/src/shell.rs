@@ -3,7 +3,8 @@
 //! ```text
 //! subscriber thread ─ events ─┐
 //!                             ├─▶ line thread ─ updates ─▶ every core
-//! control thread ─── told ────┘        └─ load, streams ─▶ every balancer
+//! control thread ─── told ────┤        └─ load, streams ─▶ every balancer
+//! lobby thread ───── chat ────┘
 //! ```
 //!
 //! Lives here: who runs where, how fast the line ticks, the order of starting and stopping. Does not live here: any
@@ -19,6 +20,7 @@ use delivery::Update;
 use edgefan::{Event, LinkClock, Load, NodeId, Standing};
 use media::BitRate;
 use node::fan::control::client::{ControlClient, Told};
+use node::fan::lobby;
 use node::fan::publisher::Publishing;
 use node::fan::subscriber::Subscription;
 use node::service::Service;
@@ -52,6 +54,7 @@ const RETRY: Duration = Duration::from_millis(2);
 pub(crate) enum Word {
     Event(Event),
     Told(Told),
+    Lobby(lobby::client::Told),
     /// A successor asks for our sockets: what it must have is the answer.
     Asked(Sender<Inheritance>),
     /// It is about to serve: nothing new is listed from now on; what is listed is the answer.
@@ -75,6 +78,8 @@ pub(crate) struct LineThread {
     /// What feeds other edges.
     pub(crate) relay: Option<Publishing>,
     pub(crate) control: Option<ControlClient>,
+    /// Whether the lobby is linked; `None` where there is none.
+    pub(crate) is_lobby_up: Option<bool>,
     pub(crate) board: Arc<Board>,
     pub(crate) stop: Stop,
     pub(crate) drain: Drain,
@@ -142,6 +147,19 @@ impl LineThread {
                 let _ = answer.send(Inheritance::of_line(&self.line, now().at));
             }
             Word::GivenUp => self.go_on(),
+            // Chat goes on while segments stand still: numbers say what came twice.
+            Word::Lobby(told) => match told {
+                lobby::client::Told::Up { node } => {
+                    tracing::info!(%node, "the lobby is there");
+                    self.is_lobby_up = Some(true);
+                }
+                lobby::client::Told::Chat(told) => self.line.chat(told),
+                lobby::client::Told::Down { why } => {
+                    if self.is_lobby_up.replace(false) == Some(true) {
+                        tracing::warn!(why, "the lobby is gone: what was said stays here");
+                    }
+                }
+            },
             Word::Told(told) => match self.orders.take(told) {
                 Changed::Nothing => {}
                 Changed::Ingests(ingests) => self.subscription.set_ingests(ingests),
@@ -204,6 +222,7 @@ impl LineThread {
         notice.egress_bps = egress.measure(&total, now.at);
         notice.is_in_maintenance = self.orders.is_in_maintenance();
         notice.balancers_up = self.orders.balancers_up();
+        notice.is_lobby_up = self.is_lobby_up;
         notice.turns_away = leaving.has_left;
         notice.links = self.subscription.counters();
         notice.relay = self.relay.as_ref().map(Publishing::counters);

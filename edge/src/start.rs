@@ -15,7 +15,7 @@ use edgefan::{Address, EdgeFacts, Layer};
 use media::BitRate;
 use node::Node;
 use node::certs::Shown;
-use node::fan::{control, publisher, subscriber};
+use node::fan::{control, lobby, publisher, subscriber};
 use node::handover::Offer;
 use percore::{Inode, InodeStore, Listen, TlsSource};
 use std::collections::HashSet;
@@ -81,6 +81,7 @@ pub struct Running {
     cores: percore::Running<Updates>,
     line: Option<JoinHandle<()>>,
     links: (subscriber::Subscription, Option<control::client::ControlClient>),
+    lobby: Option<lobby::client::LobbyClient>,
     /// What feeds other edges.
     relay: Option<publisher::Publishing>,
     has_left: Arc<AtomicBool>,
@@ -120,6 +121,7 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
             .map_err(|error| EdgeError::SegmentStore { path: path.clone(), error })?,
     };
     let link_tls = node.certificates.cluster_client_config()?;
+    let lobby_tls = Arc::clone(&link_tls);
 
     let (tls, shown) = settings.https.map(|_| https_source(node)).transpose()?.unzip();
     let (cores, counts, mut ports) = start_cores(&settings, node, tls.as_ref())?;
@@ -155,7 +157,7 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
     let own_ingests: Vec<_> = settings.ingests.iter().map(|ingest| ingest.0.clone()).collect();
     let balancers: Vec<_> = settings.lbs.iter().map(|lb| lb.0.clone()).collect();
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let tell_event = tell.clone();
+    let (tell_event, tell_lobby) = (tell.clone(), tell.clone());
     let feeds = settings.feeds.iter().map(|feed| feed.0.clone()).collect();
     let orders = Orders::new(own_ingests, own_keys).fed_by(feeds);
     let subscribing = subscriber::Settings {
@@ -184,6 +186,18 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
         Some(client)
     };
 
+    let lobby = match &settings.lobby {
+        None => None,
+        Some(at) => {
+            let (node, version) = (settings.id.0.node.clone(), env!("CARGO_PKG_VERSION").to_owned());
+            let dialling = lobby::client::Settings { node, version, lobby: at.0.clone() };
+            let on_told = move |told| drop(tell_lobby.send(Word::Lobby(told)));
+            let client = lobby::client::start(dialling, lobby_tls, on_told)
+                .map_err(|error| EdgeError::Thread { what: "the link to the lobby", error })?;
+            Some(client)
+        }
+    };
+
     let rules = Rules {
         cors: settings.cors.0.clone(),
         private: settings.private.iter().map(|broadcast| broadcast.0.clone()).collect(),
@@ -201,6 +215,7 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
         subscription: subscription.clone(),
         relay: relay.as_ref().map(|relay| relay.publishing.clone()),
         control: control.clone(),
+        is_lobby_up: lobby.is_some().then_some(false),
         board: Arc::clone(&board),
         stop: node.stop.clone(),
         drain: node.drain.clone(),
@@ -220,6 +235,7 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
         cores,
         line: Some(line),
         links: (subscription, control),
+        lobby,
         relay: relay.map(|relay| relay.publishing),
         has_left,
         is_over,
@@ -272,6 +288,11 @@ fn start_cores(settings: &Settings, node: &Node, tls: Option<&TlsSource>) -> Res
         cors: settings.cors.0.clone(),
         edge: Some(settings.id.0.edge.number()),
         waiters: usize::try_from(settings.limits.waiters_per_core.value()).unwrap_or(usize::MAX),
+        // Where no lobby is there is no chat.
+        readers: match settings.lobby {
+            Some(_) => usize::try_from(settings.limits.readers_per_core.value()).unwrap_or(usize::MAX),
+            None => 0,
+        },
     };
     let of_core = Arc::clone(&counts);
     let cores =
@@ -373,6 +394,7 @@ impl Running {
         let (subscription, control) = &self.links;
         subscription.stop();
         self.relay.iter().for_each(publisher::Publishing::stop);
+        self.lobby.iter().for_each(lobby::client::LobbyClient::stop);
         if let Some(control) = control {
             control.stop();
         }

@@ -65,6 +65,7 @@ impl Viewers {
         if !reply.bytes.is_empty() {
             turn.send(id, reply.bytes);
         }
+        reply.more.into_iter().for_each(|more| turn.send(id, more));
         match reply.stored {
             Some(Stored::WithHead(inode)) => turn.send(id, Body::whole(inode)),
             Some(Stored::Range { body, from, len }) => turn.send(id, Body::range(body, from, len)),
@@ -88,7 +89,15 @@ impl Viewers {
         while let Some((id, reply)) = self.delivery.pull() {
             self.reply(turn, id, reply);
         }
+        // One shared buffer to everybody who has come as far: a count that goes up for each.
+        while let Some((id, bytes)) = self.delivery.pull_chat() {
+            match bytes {
+                Some(bytes) => turn.send(id, bytes),
+                None => turn.finish(id),
+            }
+        }
         self.counts.waiting.set(self.delivery.waiting() as u64);
+        self.counts.see_chat(self.delivery.chat_counts());
     }
 }
 
@@ -113,10 +122,19 @@ impl Service for Viewers {
                 // The next request goes to whoever is at our address then.
                 request.keep_alive &= !turn.is_draining() && self.let_go_at.is_none();
                 let moment = self.moment(turn);
+                let mut stage = if request.keep_alive { Stage::Busy } else { Stage::Over };
                 let answered = match self.delivery.ask(moment, id, &request) {
                     Answer::Now(reply) | Answer::Never(reply) => {
                         let kind = reply.kind;
                         self.reply(turn, id, reply);
+                        Answered::AtOnce(kind)
+                    }
+                    Answer::GoesOn(reply) => {
+                        let kind = reply.kind;
+                        turn.goes_on(id);
+                        self.reply(turn, id, reply);
+                        // Whoever reads on asks nothing more here.
+                        stage = Stage::Over;
                         Answered::AtOnce(kind)
                     }
                     Answer::Later => {
@@ -125,7 +143,6 @@ impl Service for Viewers {
                         Answered::WhenItCame
                     }
                 };
-                let stage = if request.keep_alive { Stage::Busy } else { Stage::Over };
                 *seat = Seat { stage, owed: Some(answered), since: self.clock.at(moment.at) };
                 consumed
             }
@@ -162,6 +179,7 @@ impl Service for Viewers {
     fn closed(&mut self, _turn: &mut Turn<'_>, id: ConnectionId, _seat: Seat) {
         self.delivery.forget(id);
         self.counts.waiting.set(self.delivery.waiting() as u64);
+        self.counts.see_chat(self.delivery.chat_counts());
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -47,7 +47,7 @@ impl Edge {
         };
         let now = Now { at: Instant::now(), unix_secs: 1_800_000_000 };
         let store: Store<Bytes> = Box::new(|_, body| Ok(Bytes::copy_from_slice(body)));
-        let core = Delivery::new(Policy { cors, edge: None, waiters: 10 });
+        let core = Delivery::new(Policy { cors, edge: None, waiters: 10, readers: 10 });
         Self { line: Line::new(rules, store), core, now, to_balancers: Vec::new() }
     }
 
@@ -122,7 +122,7 @@ impl Edge {
                 };
                 (reply.status.code(), String::from_utf8(body.to_vec()).unwrap())
             }
-            Answer::Later => panic!("must wait"),
+            Answer::Later | Answer::GoesOn(_) => panic!("must wait"),
         }
     }
 

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each story needs another part of the stage")]
 
 pub(crate) mod ground;
+pub(crate) mod parlour;
 pub(crate) mod process;
 pub(crate) mod siege;
 
@@ -268,7 +269,7 @@ impl Answer {
 }
 
 /// Longest a story waits for anything.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Viewer<TcpStream> {
     pub(crate) fn at(address: SocketAddr) -> Self {

@@ -154,9 +154,9 @@ impl Run {
 }
 
 /// What every reader hears first: when to come back, and what the room is.
-pub(crate) fn preface(facts: Option<&RoomFacts>) -> Bytes {
+pub(crate) fn preface(retry_ms: u64, facts: Option<&RoomFacts>) -> Bytes {
     let mut out = BytesMut::with_capacity(128);
-    out.extend_from_slice(b"retry: 1000\n\n");
+    let _ = write!(out, "retry: {retry_ms}\n\n");
     if let Some(facts) = facts {
         room_event(&mut out, facts);
     }

@@ -54,6 +54,8 @@ pub struct Readers<W> {
     names: FxHashMap<BroadcastId, u32>,
     seats: FxHashMap<W, Seat>,
     out: VecDeque<Sending<W>>,
+    /// No room is silent for too long before this.
+    due: Option<Instant>,
     counts: ReadersCounts,
 }
 
@@ -81,6 +83,9 @@ struct Seat {
 
 const AHEAD: u32 = u32::MAX;
 
+/// Between these a page waits before it comes back, in milliseconds.
+const RETRY_MS: (u64, u64) = (500, 2500);
+
 #[derive(Debug)]
 enum Sending<W> {
     /// To those in step in a room, from this place on to that.
@@ -101,6 +106,7 @@ impl<W: Copy + Eq + Hash> Readers<W> {
             names: FxHashMap::default(),
             seats: FxHashMap::default(),
             out: VecDeque::new(),
+            due: None,
             counts: ReadersCounts::default(),
         }
     }
@@ -131,7 +137,10 @@ impl<W: Copy + Eq + Hash> Readers<W> {
         if room.in_step.is_empty() && room.ahead.is_empty() {
             room.spoken_at = Some(now);
         }
-        let mut first = vec![preface(room.facts.as_ref())];
+        self.due = Some(self.due.map_or(now + KEEP_ALIVE, |due| due.min(now + KEEP_ALIVE)));
+        // Who is let go comes back, and thousands who are let go together do not come back together.
+        let retry_ms = RETRY_MS.0 + (self.counts.joined * 797 % (RETRY_MS.1 - RETRY_MS.0));
+        let mut first = vec![preface(retry_ms, room.facts.as_ref())];
         let reach = room.reach(after);
         let at = match &reach {
             Some(_) => {
@@ -209,6 +218,9 @@ impl<W: Copy + Eq + Hash> Readers<W> {
 
     /// Time passes: where nothing was said for long, an empty comment is.
     pub fn tick(&mut self, now: Instant) {
+        if self.due.is_none_or(|due| now < due) {
+            return;
+        }
         for (slot, room) in self.rooms.iter_mut().enumerate() {
             if !room.is_due(now) {
                 continue;
@@ -223,12 +235,13 @@ impl<W: Copy + Eq + Hash> Readers<W> {
                 until: room.in_step.len(),
             });
         }
+        let occupied = self.rooms.iter().filter(|room| !room.in_step.is_empty() || !room.ahead.is_empty());
+        self.due = occupied.filter_map(|room| Some(room.spoken_at? + KEEP_ALIVE)).min();
     }
 
-    /// When [`Readers::tick`] wants to be called.
+    /// When [`Readers::tick`] wants to be called; may be early, never late.
     pub fn deadline(&self) -> Option<Instant> {
-        let occupied = self.rooms.iter().filter(|room| !room.in_step.is_empty() || !room.ahead.is_empty());
-        occupied.filter_map(|room| Some(room.spoken_at? + KEEP_ALIVE)).min()
+        self.due
     }
 
     /// What was said in a room, as far as it is here, in JSON; `None` where no lobby has told of it.

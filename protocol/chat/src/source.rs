@@ -219,7 +219,7 @@ impl Source {
             };
             let (facts, log) = (room.facts(), room.ring.log());
             let reached = has.entry(name.clone()).or_default();
-            let is_told = reached.told.is_some_and(|told| (told.log, told.slow) == (facts.log, facts.slow));
+            let is_told = reached.told.is_some_and(|told| told.log == facts.log);
             if !is_told {
                 if reached.log != log || reached.next > room.ring.next() {
                     // It begins where we begin, or where the log stands if we have nothing of it.
@@ -230,11 +230,17 @@ impl Source {
             }
             if reached.next >= room.until {
                 stale.remove(&name);
+                // Slow mode that was changed by an entry is known by it.
+                if reached.told.replace(facts).is_some_and(|told| told.slow != facts.slow) {
+                    return Some(Word::Room(name, facts).encode());
+                }
                 continue;
             }
             if reached.next < facts.next {
                 self.counts.skipped += facts.next.0 - reached.next.0;
                 reached.next = facts.next;
+            } else if let Some(slow) = room.slow_since(reached.next) {
+                reached.told = Some(RoomFacts { slow, ..facts });
             }
             let (bytes, count) = room.batch(&name, reached.next, &mut self.counts.batches);
             reached.next = Sequence(reached.next.0 + count.max(1));
@@ -276,6 +282,13 @@ impl Source {
 }
 
 impl Room {
+    /// What the newest entry on slow mode says, from this one on and up to where links are sent.
+    fn slow_since(&self, from: Sequence) -> Option<u32> {
+        let sent = self.ring.since(from).take_while(|entry| entry.sequence < self.until);
+        let slow = |entry: &Entry| if let What::Slow { seconds } = entry.what { Some(seconds) } else { None };
+        sent.filter_map(slow).last()
+    }
+
     fn batch(&mut self, name: &BroadcastId, from: Sequence, made: &mut u64) -> (Bytes, u64) {
         if let Some((first, bytes, count)) = &self.newest
             && *first == from

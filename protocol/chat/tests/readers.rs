@@ -307,5 +307,6 @@ fn rooms_are_silent_for_15_s_at_most_and_readers_are_as_many_as_may_be() {
     readers.push(&Told::Closed(room()), start);
     let over: Vec<_> = std::iter::from_fn(|| readers.pull()).collect();
     assert_eq!(over, [(1, None), (2, None)]);
-    assert!(readers.is_empty() && readers.deadline().is_none());
+    readers.tick(start + Duration::from_secs(60));
+    assert!(readers.is_empty() && readers.pull().is_none() && readers.deadline().is_none());
 }

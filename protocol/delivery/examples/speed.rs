@@ -25,7 +25,7 @@ type Core = Delivery<Arc<u64>, (u32, u32)>;
 
 fn core(broadcasts: usize) -> Core {
     let edge = Some(EdgeId::parse("edge1").unwrap().number());
-    let mut core = Core::new(Policy { cors: Cors::anybody(), edge, waiters: 20_000 });
+    let mut core = Core::new(Policy { cors: Cors::anybody(), edge, waiters: 20_000, readers: 10 });
     core.push(moment(), Update::Keys(Some(keys())));
     for nth in 0..broadcasts {
         let name = if nth == 0 { "tide".to_owned() } else { format!("tide{nth}") };

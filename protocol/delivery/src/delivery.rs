@@ -1,5 +1,6 @@
 //! One core's delivery.
 
+use crate::chatting::Chatting;
 use crate::directives::Reload;
 use crate::page::{Form, Kept};
 use crate::place::{Place, What};
@@ -38,22 +39,25 @@ pub struct Policy {
     pub edge: Option<EdgeNumber>,
     /// Reloads held at once; ordinarily [`WAITERS`].
     pub waiters: usize,
+    /// Readers of chat at once; ordinarily [`chat::limits::READERS`]. 0: there is no chat here.
+    pub readers: usize,
 }
 
 /// Who may have what, and when. `B` is a handle to a stored segment, `W` names a viewer that may have to wait.
 #[derive(Debug)]
 pub struct Delivery<B, W> {
-    policy: Policy,
-    keys: Option<Keys>,
-    is_leaving: bool,
+    pub(crate) policy: Policy,
+    pub(crate) keys: Option<Keys>,
+    pub(crate) is_leaving: bool,
     has_moved: bool,
     /// By names that ingests chose, never viewers: whoever asks for a name that is not there adds none.
-    broadcasts: FxHashMap<BroadcastId, Broadcast<B>>,
+    pub(crate) broadcasts: FxHashMap<BroadcastId, Broadcast<B>>,
     waiting: Waiting<W>,
     released: VecDeque<Released<W>>,
+    pub(crate) chatting: Chatting<W>,
     fixed: Fixed,
-    date: HttpDate,
-    tickets: TicketCounts,
+    pub(crate) date: HttpDate,
+    pub(crate) tickets: TicketCounts,
 }
 
 /// Viewers who are let go together, and with what. Made into replies as they are pulled, so that ten thousand of them
@@ -71,8 +75,8 @@ enum With {
 }
 
 #[derive(Debug)]
-struct Broadcast<B> {
-    access: Access,
+pub(crate) struct Broadcast<B> {
+    pub(crate) access: Access,
     hash: BroadcastHash,
     hold: Duration,
     is_fed: bool,
@@ -102,6 +106,7 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
     pub fn new(policy: Policy) -> Self {
         Self {
             fixed: Fixed::new(&policy.cors),
+            chatting: Chatting::new(&policy.cors, policy.readers),
             policy,
             keys: None,
             is_leaving: false,
@@ -121,7 +126,11 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
             Update::Broadcast { broadcast, target, access } => {
                 let hold = target * 3;
                 match self.broadcasts.get_mut(&broadcast) {
-                    Some(known) => (known.access, known.hold) = (access, hold),
+                    Some(known) => {
+                        self.chatting.narrows(&broadcast, known.access, access);
+                        self.chatting.is_open_to(&broadcast, access);
+                        (known.access, known.hold) = (access, hold);
+                    }
                     None => {
                         let known = Broadcast::new(&broadcast, access, hold);
                         self.broadcasts.insert(broadcast, known);
@@ -185,13 +194,18 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
                     }
                 }
             }
+            Update::Chat { access, told } => self.chatting.push(now, access, &told),
             Update::Keys(keys) => self.keys = keys,
-            Update::Moved => self.move_on(),
+            Update::Moved => {
+                self.chatting.readers.let_everybody_go();
+                self.move_on();
+            }
             Update::Leaving(is_leaving) => {
                 self.is_leaving = is_leaving;
                 if is_leaving {
                     let lists = self.broadcasts.values().flat_map(Broadcast::lists).collect();
                     self.let_all_go(lists, Refused::Leaving);
+                    self.chatting.readers.let_everybody_go();
                 }
             }
         }
@@ -205,9 +219,16 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
         if request.method == Method::Options {
             return Answer::Now(self.fixed.options.reply(form, Kind::Other, &self.date));
         }
-        match self.find(now, waiter, request, form) {
-            Ok(Some(reply)) => Answer::Now(reply),
-            Ok(None) => Answer::Later,
+        let found = match Place::parse(request.path) {
+            Some(place) if place.what.is_chat() => self.chat(now, waiter, request, form, place),
+            Some(place) => self.find(now, waiter, request, form, place).map(|reply| match reply {
+                Some(reply) => Answer::Now(reply),
+                None => Answer::Later,
+            }),
+            None => Err((Kind::Other, Refused::NotFound)),
+        };
+        match found {
+            Ok(answer) => answer,
             Err((kind, refused)) => Answer::Never(self.fixed.refusal(refused).reply(form, kind, &self.date)),
         }
     }
@@ -224,7 +245,7 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
                 With::Page(kept) => {
                     let (status, bytes) = kept.answer(waiter.form, None, &self.date);
                     let keep_alive = waiter.form.keeps_alive();
-                    Reply { status, kind: Kind::Media, bytes, stored: None, keep_alive }
+                    Reply { status, kind: Kind::Media, bytes, more: Vec::new(), stored: None, keep_alive }
                 }
                 With::Refused(why) => self.fixed.refusal(*why).reply(waiter.form, Kind::Media, &self.date),
             };
@@ -234,7 +255,7 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
 
     /// When [`Delivery::tick`] wants to be called; may be early, never late.
     pub fn deadline(&self) -> Option<Instant> {
-        self.waiting.deadline()
+        self.waiting.deadline().into_iter().chain(self.chatting.readers.deadline()).min()
     }
 
     /// Lets go everybody who waited three target durations (rule D05).
@@ -242,11 +263,12 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
         self.turn_to(now);
         let free = self.waiting.overdue(now.at);
         self.let_go(free, Refused::HeldTooLong);
+        self.chatting.readers.tick(now.at);
     }
 
     /// The viewer is gone; nothing will be handed out for it, also not what [`Delivery::pull`] has not handed out yet.
     pub fn forget(&mut self, waiter: W) {
-        if self.waiting.forget(waiter) {
+        if self.chatting.readers.forget(waiter) || self.waiting.forget(waiter) {
             return;
         }
         for released in &mut self.released {
@@ -329,9 +351,9 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
         id: W,
         request: &Request<'_>,
         form: Form,
+        place: Place<'_>,
     ) -> Result<Option<Reply<B>>, (Kind, Refused)> {
         let unknown = (Kind::Other, Refused::NotFound);
-        let place = Place::parse(request.path).ok_or(unknown)?;
         let known = self.broadcasts.get_mut(place.broadcast).ok_or(unknown)?;
         let kind = place.what.kind();
         let door = Door { access: known.access, hash: known.hash, edge: self.policy.edge };
@@ -353,7 +375,7 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
         let kept = match place.what {
             What::Multivariant => known.multivariant.as_mut().ok_or(not_found)?,
             What::Thumb => known.thumb.as_mut().ok_or(not_found)?,
-            What::Segment { .. } => return Err(not_found),
+            What::Segment { .. } | What::Chat | What::ChatHistory => return Err(not_found),
             What::Media { rendition } => {
                 let at = known.place(rendition).ok_or(not_found)?;
                 let of = &mut known.renditions[at];
@@ -378,7 +400,8 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
             return Err((kind, Refused::OtherTag));
         }
         let (status, bytes) = kept.answer(form, request.if_none_match, &self.date);
-        Ok(Some(Reply { status, kind, bytes, stored: None, keep_alive: form.keeps_alive() }))
+        let keep_alive = form.keeps_alive();
+        Ok(Some(Reply { status, kind, bytes, more: Vec::new(), stored: None, keep_alive }))
     }
 }
 
@@ -415,8 +438,13 @@ impl<B> Broadcast<B> {
 }
 
 impl What<'_> {
-    fn kind(self) -> Kind {
+    pub(crate) fn is_chat(self) -> bool {
+        matches!(self, What::Chat | What::ChatHistory)
+    }
+
+    pub(crate) fn kind(self) -> Kind {
         match self {
+            What::Chat | What::ChatHistory => Kind::Chat,
             What::Multivariant => Kind::Multivariant,
             What::Thumb => Kind::Thumb,
             What::Media { .. } => Kind::Media,

@@ -6,10 +6,11 @@
 //!
 //! There is one [`Delivery`] per core and nothing is shared between cores. Doors: [`Delivery::push`] tells it what
 //! changed, [`Delivery::ask`] answers a request or has it wait, [`Delivery::pull`] hands out the answers of those
-//! whose wait is over, [`Delivery::deadline`] says when [`Delivery::tick`] wants to be called.
+//! whose wait is over and [`Delivery::pull_chat`] what readers of chat are sent, [`Delivery::deadline`] says when [`Delivery::tick`] wants to be called.
 //!
 //! A path cannot leave its tree, because there is no tree: its elements are looked up in maps.
 
+mod chatting;
 mod delivery;
 mod directives;
 mod page;

@@ -5,6 +5,8 @@
 //! /live/<broadcast>/<rendition>/index.m3u8          media playlist
 //! /live/<broadcast>/<rendition>/<sequence>.ts       media segment
 //! /live/<broadcast>/thumb.jpg                       still picture
+//! /live/<broadcast>/chat                            what is said, as it is said (server-sent events)
+//! /live/<broadcast>/chat/history                    what was said last
 //! /v/<token>/<broadcast>/…                          the same with a ticket
 //! ```
 
@@ -23,6 +25,8 @@ pub(crate) struct Place<'a> {
 pub(crate) enum What<'a> {
     Multivariant,
     Thumb,
+    Chat,
+    ChatHistory,
     Media { rendition: &'a str },
     Segment { rendition: &'a str, sequence: MediaSequence },
 }
@@ -42,8 +46,10 @@ impl<'a> Place<'a> {
             None => match rest {
                 "index.m3u8" => What::Multivariant,
                 "thumb.jpg" => What::Thumb,
+                "chat" => What::Chat,
                 _ => return None,
             },
+            Some(("chat", "history")) => What::ChatHistory,
             Some((rendition, "index.m3u8")) => What::Media { rendition },
             Some((rendition, file)) => {
                 What::Segment { rendition, sequence: sequence(file.strip_suffix(".ts")?)? }
@@ -83,6 +89,10 @@ mod tests {
             what("/v/t0k/tide/720p/17.ts"),
             Some((Some("t0k"), "tide", What::Segment { rendition, sequence }))
         );
+        assert_eq!(what("/v/t0k/tide/chat"), Some((Some("t0k"), "tide", What::Chat)));
+        assert_eq!(what("/live/tide/chat/history"), Some((None, "tide", What::ChatHistory)));
+        let rendition = "chat";
+        assert_eq!(what("/live/tide/chat/index.m3u8"), Some((None, "tide", What::Media { rendition })));
         assert_eq!(what("/v/t0k/tide/thumb.jpg"), Some((Some("t0k"), "tide", What::Thumb)));
     }
 

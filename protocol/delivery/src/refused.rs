@@ -15,6 +15,7 @@ pub(crate) enum Refused {
     HeldTooLong,
     TooManyWait,
     OtherTag,
+    TooManyRead,
 }
 
 /// The answers that are the same for everybody.
@@ -22,7 +23,7 @@ pub(crate) enum Refused {
 pub(crate) struct Fixed {
     pub(crate) options: Sentence,
     /// In the order of [`Refused`].
-    refusals: [Sentence; 8],
+    refusals: [Sentence; 9],
 }
 
 #[derive(Debug)]
@@ -60,6 +61,11 @@ impl Fixed {
                 say(Status::UNAVAILABLE, &again, "that segment did not come in time"),
                 say(Status::UNAVAILABLE, &again, "too many wait for a playlist here"),
                 say(Status::PRECONDITION_FAILED, &[], "it has another tag than If-Match names"),
+                say(
+                    Status::UNAVAILABLE,
+                    &[("Retry-After", "5")],
+                    "too many read chat here; ask another edge",
+                ),
             ],
         }
     }
@@ -73,6 +79,6 @@ impl Sentence {
     pub(crate) fn reply<B>(&mut self, form: Form, kind: Kind, date: &HttpDate) -> Reply<B> {
         let status = self.0.answer().status();
         let bytes = self.0.at(date, form.connection, form.is_head);
-        Reply { status, kind, bytes, stored: None, keep_alive: form.keeps_alive() }
+        Reply { status, kind, bytes, more: Vec::new(), stored: None, keep_alive: form.keeps_alive() }
     }
 }

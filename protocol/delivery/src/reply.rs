@@ -8,6 +8,8 @@ use http::Status;
 pub enum Answer<B> {
     /// Send this.
     Now(Reply<B>),
+    /// Send this, and keep the connection: [`crate::Delivery::pull_chat`] hands out what follows, under the reader's id.
+    GoesOn(Reply<B>),
     /// Nothing yet: [`crate::Delivery::pull`] will hand out the reply under the waiter's id.
     Later,
     /// Send this refusal; asking again for the same is pointless or has to wait.
@@ -23,6 +25,8 @@ pub struct Reply<B> {
     pub kind: Kind,
     /// Sent first: a head, maybe with its body. Empty when the stored head is sent.
     pub bytes: Bytes,
+    /// Sent after that, in this order.
+    pub more: Vec<Bytes>,
     /// Sent after that.
     pub stored: Option<Stored<B>>,
     /// Whether another request may follow.
@@ -56,13 +60,16 @@ pub enum Kind {
     Segment,
     /// A still picture.
     Thumb,
+    /// Chat.
+    Chat,
     /// Anything else, mostly nothing.
     Other,
 }
 
 impl Kind {
     /// Every kind, for counters with one place each.
-    pub const ALL: [Self; 5] = [Self::Multivariant, Self::Media, Self::Segment, Self::Thumb, Self::Other];
+    pub const ALL: [Self; 6] =
+        [Self::Multivariant, Self::Media, Self::Segment, Self::Thumb, Self::Chat, Self::Other];
 
     /// Its label on a counter.
     pub fn as_str(self) -> &'static str {
@@ -71,6 +78,7 @@ impl Kind {
             Self::Media => "media",
             Self::Segment => "segment",
             Self::Thumb => "thumb",
+            Self::Chat => "chat",
             Self::Other => "other",
         }
     }

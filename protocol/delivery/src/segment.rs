@@ -19,7 +19,14 @@ impl<B: Clone> Segment<B> {
     ) -> Result<Reply<B>, Refused> {
         let Self { body, len, tag } = self;
         let keep_alive = form.keeps_alive();
-        let reply = |status, bytes, stored| Reply { status, kind: Kind::Segment, bytes, stored, keep_alive };
+        let reply = |status, bytes, stored| Reply {
+            status,
+            kind: Kind::Segment,
+            bytes,
+            more: Vec::new(),
+            stored,
+            keep_alive,
+        };
         let etag = || segment_etag(*tag);
         if request.if_match.is_some_and(|tags| !http::etag_is_among(tags, &etag())) {
             return Err(Refused::OtherTag);

@@ -83,6 +83,13 @@ pub enum Update<B> {
         /// Which.
         broadcast: BroadcastId,
     },
+    /// News of a broadcast's chat, whether it is on the air or not.
+    Chat {
+        /// Who may read it.
+        access: Access,
+        /// What.
+        told: chat::Told,
+    },
     /// The keys tickets may be sealed with; `None` while no balancer has told any.
     Keys(Option<ticket::Keys>),
     /// Another process serves at this edge's address now, and nothing new comes here: who waits gets the playlist as it

@@ -38,6 +38,7 @@ impl Core {
             cors: Cors::anybody(),
             edge: Some(EdgeId::parse("edge1").unwrap().number()),
             waiters: 3,
+            readers: 3,
         };
         let now = Moment { at: Instant::now(), unix_secs: NOON };
         let mut core = Self { delivery: Delivery::new(policy), now };
@@ -104,7 +105,7 @@ impl Core {
 fn now(answer: Answer<u64>) -> Reply<u64> {
     match answer {
         Answer::Now(reply) | Answer::Never(reply) => reply,
-        Answer::Later => panic!("must wait"),
+        Answer::Later | Answer::GoesOn(_) => panic!("must wait"),
     }
 }
 

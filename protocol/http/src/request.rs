@@ -54,6 +54,8 @@ pub struct Request<'a> {
     pub if_match: Option<&'a str>,
     /// The tags of what the viewer has. Of several lines the last: a tag that is not seen costs a whole answer.
     pub if_none_match: Option<&'a str>,
+    /// The last event a reader of an event stream has seen.
+    pub last_event_id: Option<&'a str>,
     /// Whether a gzip body is taken, and no worse than a plain one.
     pub accepts_gzip: bool,
 }
@@ -167,6 +169,7 @@ fn read(input: &[u8]) -> Result<Option<(Request<'_>, usize)>, Refusal> {
         if_range: fields.if_range,
         if_match: fields.if_match,
         if_none_match: fields.if_none_match,
+        last_event_id: fields.last_event_id,
         accepts_gzip: fields.codings.prefer_gzip(),
     };
     Ok(Some((request, consumed)))
@@ -225,6 +228,7 @@ struct Fields<'a> {
     if_range: Option<&'a str>,
     if_match: Option<&'a str>,
     if_none_match: Option<&'a str>,
+    last_event_id: Option<&'a str>,
     codings: Codings,
     says_close: bool,
     says_keep_alive: bool,
@@ -253,6 +257,7 @@ impl<'a> Fields<'a> {
                 8 if is(field, "if-range") => read.if_range = text(field),
                 8 if is(field, "if-match") => read.if_match = text(field),
                 13 if is(field, "if-none-match") => read.if_none_match = text(field),
+                13 if is(field, "last-event-id") => read.last_event_id = text(field),
                 15 if is(field, "accept-encoding") => {
                     read.codings.read(field.value);
                 }

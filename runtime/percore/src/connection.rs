@@ -46,6 +46,8 @@ pub(crate) struct Connection {
     pub(crate) owes_sent: bool,
     /// At least one request was consumed.
     pub(crate) has_asked: bool,
+    /// What was answered goes on: the service speaks again and again, unasked.
+    pub(crate) goes_on: bool,
 }
 
 impl Connection {
@@ -68,6 +70,7 @@ impl Connection {
             has_input_ended: false,
             owes_sent: false,
             has_asked: false,
+            goes_on: false,
         }
     }
 }
@@ -100,6 +103,11 @@ pub(crate) enum Phase {
         /// Since when.
         since: Tick,
         /// Bytes the peer had acknowledged when it was last judged.
+        acked: u64,
+    },
+    /// The service goes on speaking, and the socket does not hold us up. Looked at as often as an idle connection may last.
+    Telling {
+        /// Bytes the peer had acknowledged when it was last looked at.
         acked: u64,
     },
     /// Everything is said; what the peer still says is thrown away.

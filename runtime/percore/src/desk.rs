@@ -270,7 +270,8 @@ impl<S: Service> Desk<S> {
         let Some(connection) = self.connections.find_mut(id) else { return };
         connection.owes_sent = false;
         if matches!(connection.phase, Phase::Answering | Phase::Writing { .. }) {
-            self.enter(id, Phase::Idle, self.limits.idle);
+            let next = if connection.goes_on { Phase::Telling { acked: 0 } } else { Phase::Idle };
+            self.enter(id, next, self.limits.idle);
         }
         let (service, states, mut turn) = self.parts();
         service.sent(&mut turn, id, &mut states[id.index()]);

@@ -317,7 +317,7 @@ impl<S: Service, D: Driver> Engine<S, D> {
         self.desk.counters.blocked.one();
         self.desk.charge(id);
         self.desk.hold_anew(id);
-        if matches!(phase, Phase::Idle | Phase::Head | Phase::Answering) {
+        if matches!(phase, Phase::Idle | Phase::Head | Phase::Answering | Phase::Telling { .. }) {
             let acked = self.driver.socket(id).and_then(tcp_info::bytes_acked).unwrap_or(0);
             let window = self.desk.limits.drain_window;
             self.desk.enter(id, Phase::Writing { since: self.desk.tick, acked }, window);

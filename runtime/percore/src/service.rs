@@ -222,6 +222,15 @@ impl Turn<'_> {
         self.connections.send(id, body.into());
     }
 
+    /// The answer that is owed goes on: after it the service speaks unasked, as often as it likes, until it says
+    /// [`Turn::finish`]. Such a connection is not idle; it is over when the peer takes nothing of what it is sent for as long as
+    /// an idle one may last ([`crate::Limits::idle`], `cut_slow`), or when too much waits for it (`cut_outbound`).
+    pub fn goes_on(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.find_mut(id) {
+            connection.goes_on = true;
+        }
+    }
+
     /// Closes when everything handed over has left. What the peer still says is thrown away.
     pub fn finish(&mut self, id: ConnectionId) {
         self.connections.end(id, Ending::Finish);

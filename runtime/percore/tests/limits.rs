@@ -296,3 +296,33 @@ fn two_thousand_come_and_go_and_those_who_stay_do_not_notice() {
         lit.stop();
     });
 }
+
+#[test]
+fn who_is_told_more_and_more_is_not_idle_and_who_takes_none_of_it_is_cut() {
+    on_each_driver(|config| {
+        let limits = Limits { idle: Duration::from_millis(200), ..limits() };
+        let lit = lines(Config { cores: 1, limits, ..config });
+        let mut listens = lit.connect();
+        ask(&mut listens, "tell\n", "listen\n");
+        let deaf = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        deaf.set_recv_buffer_size(4 << 10).unwrap();
+        deaf.connect(&lit.plain.into()).unwrap();
+        let mut deaf = TcpStream::from(deaf);
+        ask(&mut deaf, "tell\n", "listen\n");
+        std::thread::sleep(Duration::from_secs(1));
+        let counts = lit.until("both are there", |it| it.open == 2);
+        assert_eq!((counts.cut_idle, counts.cut_slow), (0, 0), "five times as long as an idle one lasts");
+        // Over what the deaf one's kernel takes for it, and not over what ours holds.
+        let told = Bytes::from(vec![b'x'; 64 << 10]);
+        lit.running.handle().tell(CoreIndex(0), Tell::Shout(told.clone())).unwrap();
+        let mut heard = vec![0; told.len()];
+        listens.read_exact(&mut heard).unwrap();
+        assert_eq!(heard, told);
+        lit.until("the deaf one is cut", |it| it.cut_slow == 1 && it.open == 1);
+        lit.running.handle().tell(CoreIndex(0), Tell::Shout(Bytes::from_static(b"on\n"))).unwrap();
+        let mut heard = [0; 3];
+        listens.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"on\n");
+        lit.stop();
+    });
+}

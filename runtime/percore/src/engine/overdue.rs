@@ -53,6 +53,7 @@ impl<S: Service, D: Driver> Engine<S, D> {
                 self.say_goodbye(id);
                 self.close(id, Farewell::Close);
             }
+            Phase::Telling { acked } => self.look_whether_it_listens(id, acked),
             Phase::Head => self.desk.late(id),
             Phase::Answering => {
                 counters.cut_unanswered.one();
@@ -61,6 +62,19 @@ impl<S: Service, D: Driver> Engine<S, D> {
             Phase::Writing { since, acked } => self.judge(id, since, acked),
             Phase::Lingering => self.close(id, Farewell::Close),
         }
+    }
+
+    /// Somebody we go on speaking to asks nothing, which is as it should be; but who has taken nothing of what is owed to him
+    /// since we last looked is gone.
+    fn look_whether_it_listens(&mut self, id: ConnectionId, before: u64) {
+        let socket = self.driver.socket(id);
+        let acked = socket.and_then(tcp_info::bytes_acked).unwrap_or(before);
+        if acked == before && socket.is_some_and(tcp_info::is_owed) {
+            self.desk.counters.cut_slow.one();
+            return self.close(id, Farewell::Reset);
+        }
+        let idle = self.desk.limits.idle;
+        self.desk.enter(id, Phase::Telling { acked }, idle);
     }
 
     /// Has the reader taken enough since it was last judged?

@@ -27,7 +27,7 @@ pub enum Doing {
 
 /// Answers one line after the other:
 /// `echo X` with X · `inode` with the inode · `head` with its head · `range F L` with a piece of its body · `wait` with what
-/// `Tell::Release` says · `flood N` with N bodies of one byte · `bye X` with X, then finish · `abort` with a reset ·
+/// `Tell::Release` says · `tell` with what `Tell::Shout` says, again and again · `flood N` with N bodies of one byte · `bye X` with X, then finish · `abort` with a reset ·
 /// `never` with nothing.
 pub struct Lines {
     pub inode: Arc<Inode>,
@@ -69,6 +69,11 @@ impl Service for Lines {
                 );
             }
             "wait" => self.waiting.push(id),
+            "tell" => {
+                turn.goes_on(id);
+                turn.send(id, Bytes::from_static(b"listen\n"));
+                self.waiting.push(id);
+            }
             "flood" => {
                 for _ in 0..rest.parse().unwrap() {
                     turn.send(id, Bytes::from_static(b"x"));

@@ -40,7 +40,7 @@ fn keys() -> (Keys, Keys, Keys) {
 
 impl Stage {
     fn new() -> Self {
-        let policy = Policy { cors: Cors::anybody(), edge: None, waiters: 4 };
+        let policy = Policy { cors: Cors::anybody(), edge: None, waiters: 4, readers: 0 };
         let page = |nth: u64| {
             playlist(&format!("#EXTM3U\n{}", LAST + nth), None, nth, Duration::from_secs(1), &Cors::anybody())
         };
@@ -86,7 +86,7 @@ impl Stage {
         let moment = self.moment(unix_secs);
         match self.core.ask(moment, VIEWER, &request) {
             Answer::Now(reply) | Answer::Never(reply) => Some(reply.status.code()),
-            Answer::Later => None,
+            Answer::Later | Answer::GoesOn(_) => None,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! (`delivery`), about links (`edgefan`, `node::fan`), or how bytes leave cheaply (`percore`).
 
 mod agent;
+pub mod bare;
 mod board;
 mod clock;
 mod counts;

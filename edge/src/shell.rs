@@ -290,14 +290,14 @@ fn now() -> Now {
 
 /// When viewers are turned away: not at once, but when steering has had its time.
 #[derive(Debug, Default)]
-struct Leaving {
+pub(crate) struct Leaving {
     since: Option<Instant>,
     has_left: bool,
 }
 
 impl Leaving {
     /// What the cores must be told, if anything.
-    fn turn(&mut self, is_draining: bool, steer: Duration, now: Instant) -> Option<bool> {
+    pub(crate) fn turn(&mut self, is_draining: bool, steer: Duration, now: Instant) -> Option<bool> {
         self.since = is_draining.then(|| self.since.unwrap_or(now));
         let has_left = self.since.is_some_and(|since| now.saturating_duration_since(since) >= steer);
         let has_changed = has_left != self.has_left;
@@ -308,7 +308,7 @@ impl Leaving {
 
 /// Bits per second over the last second.
 #[derive(Debug, Default)]
-struct Egress {
+pub(crate) struct Egress {
     seen: VecDeque<(Instant, u64)>,
 }
 
@@ -322,7 +322,7 @@ impl Egress {
         self.see(sent, now)
     }
 
-    fn see(&mut self, sent: u64, now: Instant) -> u64 {
+    pub(crate) fn see(&mut self, sent: u64, now: Instant) -> u64 {
         self.seen.push_back((now, sent));
         while self.seen.get(1).is_some_and(|(at, _)| now.saturating_duration_since(*at) >= EGRESS_OVER) {
             self.seen.pop_front();

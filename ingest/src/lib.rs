@@ -11,6 +11,7 @@
 //! (`transcode`), or a viewer.
 
 mod assembly;
+pub mod bare;
 mod broadcasts;
 mod clock;
 mod door;

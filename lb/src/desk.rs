@@ -148,6 +148,11 @@ impl Desk {
         }
     }
 
+    /// From now on chance is what this seed makes of it.
+    pub(crate) fn seed(&mut self, seed: u64) {
+        self.dice.seed = Some(seed);
+    }
+
     /// What the hub or another core says.
     pub(crate) fn told(&mut self, now: Instant, told: Told) {
         self.began.get_or_insert(now);
@@ -425,13 +430,18 @@ impl List {
 #[derive(Default)]
 struct Dice {
     key: RandomState,
+    /// Of a rehearsal: numbers that come again.
+    seed: Option<u64>,
     rolled: u64,
 }
 
 impl Dice {
     fn roll(&mut self) -> u64 {
         self.rolled += 1;
-        self.key.hash_one(self.rolled)
+        match self.seed {
+            None => self.key.hash_one(self.rolled),
+            Some(seed) => (seed ^ self.rolled).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31),
+        }
     }
 }
 

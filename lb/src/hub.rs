@@ -236,7 +236,7 @@ fn see(now: Instant, broadcast: &BroadcastId, crowd: &Crowd, fleet: &mut Fleet) 
 }
 
 /// What an event comes to. Nothing, where it is of a node that is no edge of ours.
-fn heard(event: Event, fleet: &Fleet) -> Vec<Told> {
+pub(crate) fn heard(event: Event, fleet: &Fleet) -> Vec<Told> {
     let known =
         |node: &NodeId| EdgeId::parse(node.as_str()).ok().filter(|id| fleet.router.edge(id).is_some());
     let heard = match event {

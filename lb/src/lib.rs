@@ -16,6 +16,7 @@
 
 mod api;
 mod audience;
+pub mod bare;
 mod core;
 mod desk;
 mod directory;

@@ -86,6 +86,9 @@ const NEW_BELOW: (u64, u64) = (9, 10);
 /// a viewer with three segments beats one with none.
 const BACKFILL: Duration = Duration::from_secs(1);
 
+/// How long after a link is up the newest segments of what was missed must be here; after that holes wait for nobody.
+const BEHIND_WITHIN: Duration = Duration::from_secs(3);
+
 /// How long after the first link is up it takes at most to be told of every broadcast.
 const TOLD_WITHIN: Duration = Duration::from_millis(250);
 
@@ -133,7 +136,10 @@ impl<B: Clone> Line<B> {
             }
             Event::Ready { broadcast } => {
                 if let Some(lane) = self.lanes.get_mut(&broadcast) {
-                    lane.list_at.get_or_insert(now.at + BACKFILL);
+                    let by = now.at + BACKFILL;
+                    // One that lists already waits for holes alone.
+                    let at = lane.list_at.map_or(by, |at| if lane.is_whole { at.max(by) } else { at });
+                    lane.list_at = Some(at);
                 }
             }
             Event::CaughtUp { broadcast } => self.is_whole(now, &broadcast),
@@ -158,6 +164,14 @@ impl<B: Clone> Line<B> {
             }
             Event::LinkUp { source, node } => {
                 tracing::info!(source = source.0, %node, "ingest is there");
+                // The newest three come before what was missed: without this, that would be a gap by then.
+                for lane in self.lanes.values_mut().filter(|lane| lane.is_whole) {
+                    if let Some(window) = &mut lane.window {
+                        window.push(Input::Behind);
+                        // Whoever is there may know nothing of this broadcast.
+                        lane.list_at.get_or_insert(now.at + BEHIND_WITHIN);
+                    }
+                }
                 self.links.insert(source, node.to_string());
                 self.linked_at.get_or_insert(now.at);
             }

@@ -205,6 +205,52 @@ fn a_backfill_that_takes_long_does_not_keep_the_newest_back() {
     assert_eq!((status, text.matches(".ts\n").count()), (200, 3));
 }
 
+/// Seeds 170, 545 and 913 of the lab: cut off for some seconds, and then handed 11, 12 and 13 before 10.
+#[test]
+fn what_was_missed_while_no_ingest_was_there_is_no_gap_because_the_newest_came_first() {
+    let mut edge = Edge::new();
+    let up = || Event::LinkUp { source: SourceId(0), node: edgefan::NodeId::parse("ingest1").unwrap() };
+    edge.hears(up());
+    edge.begins(1);
+    edge.segment(1, 0, b"0");
+    edge.hears(Event::LinkDown { source: SourceId(0), why: "silent".into() });
+    edge.passes(5_500);
+    edge.hears(up());
+    for nth in [2, 3, 4] {
+        edge.segment(1, nth, b"x");
+    }
+    edge.segment(1, 1, b"x");
+    assert_eq!(edge.playlist().1.matches(".ts\n").count(), 5, "the hole is filled: all of it is listed");
+    edge.hears(Event::Ready { broadcast: tide() });
+    edge.hears(Event::CaughtUp { broadcast: tide() });
+    let (status, text) = edge.playlist();
+    assert_eq!(
+        (status, text.matches(".ts\n").count(), text.contains("EXT-X-GAP")),
+        (200, 5, false),
+        "{text}"
+    );
+}
+
+/// Seed 2738 of the lab: an ingest comes that knows nothing of the broadcast, and a number is missing for good.
+#[test]
+fn a_hole_does_not_wait_for_an_ingest_that_hands_over_nothing() {
+    let mut edge = Edge::new();
+    let up =
+        |source| Event::LinkUp { source: SourceId(source), node: edgefan::NodeId::parse("ingest").unwrap() };
+    edge.hears(up(0));
+    edge.begins(1);
+    edge.segment(1, 0, b"0");
+    edge.hears(up(1));
+    for nth in [2, 3] {
+        edge.segment(1, nth, b"x");
+    }
+    assert_eq!(edge.playlist().1.matches(".ts\n").count(), 1, "the hole waits for the backfill");
+    edge.passes(3_000);
+    edge.segment(1, 4, b"x");
+    let (_, text) = edge.playlist();
+    assert_eq!((text.matches(".ts\n").count(), text.matches("EXT-X-GAP").count()), (5, 1), "{text}");
+}
+
 #[test]
 fn a_segment_without_room_becomes_a_gap_and_no_broadcast_is_begun_then() {
     let mut edge = Edge::with(20);

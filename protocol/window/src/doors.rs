@@ -29,6 +29,9 @@ pub enum Input<B> {
         /// Its bytes.
         body: B,
     },
+    /// Somebody who feeds us came, or came back, and hands over what we missed, the newest first: what follows without a
+    /// hole is listed, holes wait for [`Input::CaughtUp`], at most for a window.
+    Behind,
     /// What was there before us has been handed over: listing may begin.
     CaughtUp,
     /// The run is over and nothing more will come of it.

@@ -79,6 +79,8 @@ enum Step {
 pub(crate) enum Patience {
     /// As the limits say.
     Usual,
+    /// The backfill is under way: holes wait for it.
+    ForBackfill,
     /// The backfill is done: long holes stay, short ones may still be repaired.
     ForShortHoles,
     /// Nothing more will come.
@@ -126,6 +128,11 @@ impl<B: Clone> Listing<B> {
         self.shape.window = window;
     }
 
+    /// Nothing more may wait to be listed.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.len() >= self.shape.window
+    }
+
     /// Takes a segment in: fetchable at once, listed by [`Self::settle`]. `Ok(false)`: it is there already.
     pub(crate) fn store(
         &mut self,
@@ -146,7 +153,7 @@ impl<B: Clone> Listing<B> {
             {
                 return Err(Refusal::RunIsOver);
             }
-            if self.last.is_some() && self.waiting.len() >= self.shape.window {
+            if self.last.is_some() && self.is_full() {
                 return Err(Refusal::TooManyWaiting);
             }
         } else {
@@ -215,9 +222,13 @@ impl<B: Clone> Listing<B> {
             let rise = shared.runs.shown(facts).0.saturating_sub(last.shown.0);
             return Some(if rise > 1 { Step::Anew(sequence) } else { Step::Take(sequence) });
         }
+        if patience == Patience::ForBackfill && !is_next_run {
+            return None;
+        }
         let is_short = sequence.0 - expected.0 <= LONGEST_GAP;
         if is_short {
-            let is_settled = is_next_run || patience == Patience::None || self.waiting.len() >= GAP_PATIENCE;
+            let has_waited = patience == Patience::Usual && self.waiting.len() >= GAP_PATIENCE;
+            let is_settled = is_next_run || patience == Patience::None || has_waited;
             return is_settled.then_some(Step::Gap(expected));
         }
         if is_next_run {

@@ -261,6 +261,29 @@ fn a_long_hole_within_a_run_waits_for_its_backfill() {
 }
 
 #[test]
+fn a_hole_waits_for_who_comes_back_to_hand_over_what_was_missed() {
+    let mut window = live(&["a"]);
+    window.push(segment("a", facts(100, 1, 0)));
+    window.push(Input::Behind);
+    (103..106).for_each(|newest| window.push(segment("a", facts(newest, 1, 0))));
+    assert_eq!(listed(&window, "a"), "100", "two behind a hole would be enough otherwise");
+    (101..103).rev().for_each(|missed| window.push(segment("a", facts(missed, 1, 0))));
+    assert_eq!(listed(&window, "a"), "100 101 102 103 104 105");
+}
+
+#[test]
+fn a_hole_that_nobody_fills_waits_for_a_window_and_no_longer() {
+    let mut window = live(&["a"]);
+    window.push(segment("a", facts(100, 1, 0)));
+    window.push(Input::Behind);
+    (102..107).for_each(|sequence| window.push(segment("a", facts(sequence, 1, 0))));
+    assert_eq!(listed(&window, "a"), "100");
+    window.push(segment("a", facts(107, 1, 0)));
+    assert!(listed(&window, "a").ends_with("102 103 104 105 106 107"), "{}", listed(&window, "a"));
+    assert_eq!(refusals(&mut window), []);
+}
+
+#[test]
 fn an_end_is_told_once_and_a_later_run_begins_anew() {
     let mut window = live(&["a"]);
     (100..103).for_each(|sequence| window.push(segment("a", facts(sequence, 1, 0))));

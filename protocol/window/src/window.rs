@@ -22,6 +22,8 @@ pub struct Window<B> {
     facts: StreamFacts,
     shape: Shape,
     standing: Standing,
+    /// What was listed last when somebody came who hands over what we missed.
+    behind: Option<MediaSequence>,
     listings: BTreeMap<RenditionId, Listing<B>>,
     offered: BTreeSet<RenditionId>,
     runs: Runs,
@@ -57,6 +59,7 @@ impl<B: Clone> Window<B> {
             standing: Standing::Gathering { newest_at_first: None },
             listings: BTreeMap::new(),
             offered: BTreeSet::new(),
+            behind: None,
             runs: Runs::default(),
             clock: MediaTime::default(),
             ended: None,
@@ -77,7 +80,12 @@ impl<B: Clone> Window<B> {
             Input::Part { rendition, sequence, facts, body } => {
                 self.take_part(&rendition, sequence, facts, body);
             }
+            Input::Behind => {
+                let last = |listing: &Listing<B>| Some(listing.last()?.facts.sequence);
+                self.behind = self.listings.values().filter_map(last).max();
+            }
             Input::CaughtUp => {
+                self.behind = None;
                 self.standing = Standing::Listing;
                 self.settle_all(Patience::ForShortHoles);
             }
@@ -231,7 +239,12 @@ impl<B: Clone> Window<B> {
                     self.settle_all(Patience::ForShortHoles);
                 }
             }
-            Standing::Listing => self.settle(rendition, Patience::Usual),
+            Standing::Listing => {
+                let (most, is_full) = (self.shape.window as u64, listing.is_full());
+                self.behind.take_if(|last| is_full || sequence.0 > last.0.saturating_add(most));
+                let patience = if self.behind.is_some() { Patience::ForBackfill } else { Patience::Usual };
+                self.settle(rendition, patience);
+            }
         }
     }
 

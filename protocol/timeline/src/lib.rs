@@ -456,7 +456,9 @@ impl Timeline {
     }
 
     fn begin(&mut self, start: MediaTime, first: &SourceUnit, now: Now) {
-        let run_id = RunId(now.wall.unix_millis().max(self.last_run.0 + 1));
+        // A clock that was set back says a moment that an earlier run had: where that one was left is later.
+        let latest = now.wall.unix_millis().max(self.floor.unix_millis());
+        let run_id = RunId(latest.max(self.last_run.0 + 1));
         self.last_run = run_id;
         // Sound alone has no pictures' configuration, whatever an encoder announced and never sent.
         let video = (first.track == Track::Video).then(|| self.video.clone()).flatten();

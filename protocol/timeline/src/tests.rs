@@ -358,3 +358,20 @@ proptest::proptest! {
         }
     }
 }
+
+/// Seed 1447 of the lab: an ingest is started again, and its clock is an hour behind what it was.
+#[test]
+fn a_run_has_a_greater_number_than_the_one_before_though_the_clock_was_set_back() {
+    let mut story = Story::new();
+    let left = START + MediaSpan::from_secs(3600);
+    story.timeline = Timeline::new(story.timeline.targets, left);
+    story.arrive();
+    story.publish(0, 50);
+    let begun = story.placed().into_iter().find_map(|placed| match placed {
+        Placed::Begin { run, first, .. } => Some((run, first)),
+        _ => None,
+    });
+    let (run, first) = begun.unwrap();
+    assert!(run.0 >= left.unix_millis(), "{run}: edges would take it for one that is over");
+    assert_eq!(first.0, left.unix_millis() / 2000);
+}

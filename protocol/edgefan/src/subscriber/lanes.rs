@@ -27,6 +27,14 @@ pub(super) struct NewestTerm {
     gone_at: Option<Instant>,
 }
 
+impl NewestTerm {
+    /// Whether it counts for this object, and `term` is older.
+    fn is_above(self, term: u64, key: &ObjectKey, now: Instant) -> bool {
+        let counts = self.gone_at.is_none_or(|at| now.saturating_duration_since(at) < REFUSED_FOR);
+        counts && key.sequence >= self.from && term < self.term
+    }
+}
+
 impl Subscriber {
     /// A source says under which term its segments are made.
     pub(super) fn lane_is(&mut self, id: SourceId, lane: Lane, now: Instant) {
@@ -64,6 +72,21 @@ impl Subscriber {
         }
     }
 
+    /// Whether a source has said by which term it makes this broadcast.
+    pub(super) fn has_lane(&self, id: SourceId, key: &ObjectKey) -> bool {
+        let view = self.sources.get(&id).and_then(|source| source.broadcasts.get(&key.broadcast));
+        view.is_some_and(|view| !view.lanes.is_empty())
+    }
+
+    /// Whether this source makes this object under an older term than one that counts here: what it sends of it is not
+    /// to be shown.
+    pub fn is_of_an_old_term(&self, id: SourceId, key: &ObjectKey, now: Instant) -> bool {
+        let view = self.sources.get(&id).and_then(|source| source.broadcasts.get(&key.broadcast));
+        let known = self.broadcasts.get(&key.broadcast);
+        view.zip(known)
+            .is_some_and(|(view, known)| known.newest_term.is_above(view.lane_at(key.sequence).0, key, now))
+    }
+
     pub(super) fn hearing(&self, id: SourceId, key: &ObjectKey, now: Instant) -> Hearing {
         let view = |id: &SourceId| self.sources.get(id)?.broadcasts.get(&key.broadcast);
         let Some(ours) = view(&id) else { return Hearing::Refused };
@@ -71,12 +94,9 @@ impl Subscriber {
             return Hearing::Refused;
         }
         let (term, standing) = ours.lane_at(key.sequence);
-        if let Some(known) = self.broadcasts.get(&key.broadcast) {
-            let newest = known.newest_term;
-            let counts = newest.gone_at.is_none_or(|at| now.saturating_duration_since(at) < REFUSED_FOR);
-            if counts && key.sequence >= newest.from && term < newest.term {
-                return Hearing::Refused;
-            }
+        let known = self.broadcasts.get(&key.broadcast);
+        if known.is_some_and(|known| known.newest_term.is_above(term, key, now)) {
+            return Hearing::Refused;
         }
         let others = self.sources.keys().filter(|other| **other != id).filter_map(view);
         let best = others.filter(|view| !view.is_quarantined).map(|view| view.lane_at(key.sequence));

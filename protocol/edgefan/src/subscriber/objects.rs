@@ -79,7 +79,10 @@ impl Subscriber {
         let spare = assembly.spare.as_ref().map(|spare| spare.source);
         let sources: Vec<SourceId> = sources
             .into_iter()
-            .filter(|id| Some(*id) != spare && self.hearing(*id, key, now) != Hearing::Refused)
+            .filter(|id| Some(*id) != spare)
+            // A link that was dialled anew announces on one connection and says its term on another: who has not said it
+            // yet has refused nothing.
+            .filter(|id| self.hearing(*id, key, now) != Hearing::Refused || !self.has_lane(*id, key))
             .collect();
         let patience = self.patience(&key.broadcast);
         let Some(assembly) = self.assemblies.get_mut(key) else { return };

@@ -9,12 +9,16 @@ SHELL := /bin/bash
 APT ?= 1
 DEMO ?=
 BENCH ?=
+LAB ?=
+SEED ?= 0
+SEEDS ?= 100000
 CARGO ?= cargo
 
 BUILD_PACKAGES := gcc pkg-config clang libclang-dev libavcodec-dev libavformat-dev libavutil-dev \
 	libavfilter-dev libswscale-dev libswresample-dev
 TEST_PACKAGES := ffmpeg chromium chromium-driver haproxy systemd etcd-server
 KTLS_PACKAGES := qemu-system-x86 cpio kmod busybox-static
+LAB_PACKAGES := iproute2 libfaketime
 BENCH_PACKAGES := nginx-light haproxy wrk ffmpeg iproute2 util-linux procps
 
 .PHONY: help
@@ -74,6 +78,16 @@ check: build-packages ## Format and lints only.
 ktls: build-packages ## TLS by the kernel, in a small machine with Debian's kernel (qemu; two to five minutes).
 	$(call need,$(KTLS_PACKAGES))
 	CARGO=$(CARGO) bash runtime/percore/ktls/run.sh
+
+.PHONY: lab
+lab: build-packages ## Real processes in network namespaces, struck fault by fault (root; half an hour). LAB="--only 'edge/*'".
+	$(call need,$(LAB_PACKAGES))
+	$(CARGO) build --release -p mascaret -p transcode -p lab
+	$(call as_root,$${CARGO_TARGET_DIR:-target}/release/lab matrix $(LAB))
+
+.PHONY: nightly
+nightly: ## What a night has time for: 100,000 days of the whole cluster in one process, each under its seed (an hour).
+	$(CARGO) run --release -p lab -- seeds --from $(SEED) --count $(SEEDS)
 
 .PHONY: fuzz
 fuzz: ## Ten million cases for every target that reads a stranger's bytes.

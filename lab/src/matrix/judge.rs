@@ -1,0 +1,168 @@
+//! What viewers saw, against what was promised; and how it is told.
+
+use super::cell::Cell;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// What was measured in one cell.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    /// What `mascaret loadtest` says.
+    pub(crate) watched: Option<Value>,
+    /// After the fault, the last request that reached for the node.
+    pub(crate) left: Option<Duration>,
+    /// The slowest first ask of a new viewer; `None` where one came to nothing.
+    pub(crate) entry: Option<Duration>,
+    pub(crate) entries_failed: u32,
+    /// From the end of the fault until everything was well.
+    pub(crate) well_after: Option<Duration>,
+    /// What went wrong in the lab itself, or did not come back.
+    pub(crate) trouble: Option<String>,
+}
+
+/// One line of the table.
+#[derive(Clone, Debug)]
+pub(crate) struct Verdict {
+    pub(crate) name: String,
+    pub(crate) wrong: Vec<String>,
+    pub(crate) line: Value,
+}
+
+pub(crate) fn judge(cell: &Cell, seen: &Seen) -> Verdict {
+    let mut wrong: Vec<String> = seen.trouble.iter().cloned().collect();
+    let watched = seen.watched.clone().unwrap_or(Value::Null);
+    let number = |at: &str| watched.pointer(at).and_then(Value::as_f64).unwrap_or(0.0);
+    let promise = &cell.promise;
+    if watched.is_null() {
+        wrong.push("the load test told nothing".into());
+    }
+    let stall_ratio = number("/playback/stall_ratio");
+    if stall_ratio > promise.stall_ratio_max {
+        wrong.push(format!(
+            "{:.2} % stalled, {:.2} % may be",
+            stall_ratio * 100.0,
+            promise.stall_ratio_max * 100.0
+        ));
+    }
+    let faults = number("/faults/total");
+    if faults > promise.faults_max as f64 {
+        let kinds = watched.pointer("/faults/by_kind").map(ToString::to_string).unwrap_or_default();
+        wrong.push(format!("{faults} broken promises: {kinds}"));
+    }
+    let gaps = number("/notices/gap");
+    if gaps > 0.0 && !promise.has_gaps {
+        wrong.push(format!("{gaps} gaps met"));
+    }
+    let differing = number("/bytes/differing");
+    if differing > 0.0 {
+        wrong.push(format!("{differing} segments whose bytes differ between edges"));
+    }
+    if number("/viewers/gave_up") > 0.0 {
+        wrong.push(format!("{} viewers gave up", number("/viewers/gave_up")));
+    }
+    let (arrived, started) = (number("/viewers/arrived"), number("/viewers/started"));
+    if started < arrived {
+        wrong.push(format!("{started} of {arrived} viewers began to play"));
+    }
+    if let Some(within) = promise.left_within
+        && seen.left.is_some_and(|left| left > within)
+    {
+        let left = seen.left.unwrap_or_default().as_secs_f64();
+        wrong.push(format!(
+            "the last viewer left after {left:.1} s, {:.1} s is promised",
+            within.as_secs_f64()
+        ));
+    }
+    if let Some(within) = promise.entry_within {
+        if seen.entries_failed > 0 {
+            wrong.push(format!("{} new viewers were given no edge", seen.entries_failed));
+        }
+        if let Some(entry) = seen.entry.filter(|entry| *entry > within) {
+            wrong.push(format!("a new viewer waited {} ms for its edge", entry.as_millis()));
+        }
+    }
+    let seconds = |span: Option<Duration>| span.map(|span| (span.as_secs_f64() * 10.0).round() / 10.0);
+    let line = json!({
+        "cell": cell.to_string(),
+        "holds": wrong.is_empty(),
+        "wrong": wrong,
+        "viewers": arrived,
+        "stalls": number("/playback/stalls"),
+        "stall_ratio": stall_ratio,
+        "errors": number("/errors/total"),
+        "faults": faults,
+        "gaps": gaps,
+        "switched": number("/notices/switched"),
+        "compared": number("/bytes/compared"),
+        "differing": differing,
+        "left_seconds": seconds(seen.left),
+        "entry_ms": seen.entry.map(|entry| entry.as_millis() as u64),
+        "entries_failed": seen.entries_failed,
+        "well_after_seconds": seconds(seen.well_after),
+    });
+    Verdict { name: cell.to_string(), wrong, line }
+}
+
+/// The table, as Markdown.
+pub(crate) fn markdown(verdicts: &[Verdict], about: &str) -> String {
+    let mut text = format!("# The fault matrix\n\n{about}\n\n");
+    text += "| cell | holds | stalls | stalled | errors | faults | gaps | switched | bytes compared, differing | left after | new viewer's edge | well again after |\n";
+    text += "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
+    for Verdict { name, wrong, line } in verdicts {
+        let shown = |key: &str| match &line[key] {
+            Value::Null => "–".to_owned(),
+            value => value.to_string(),
+        };
+        let holds = if wrong.is_empty() { "yes".to_owned() } else { format!("**no**: {}", wrong.join("; ")) };
+        let stalled = line["stall_ratio"].as_f64().unwrap_or(0.0) * 100.0;
+        text += &format!(
+            "| {name} | {holds} | {} | {stalled:.2} % | {} | {} | {} | {} | {}, {} | {} s | {} ms | {} s |\n",
+            shown("stalls"),
+            shown("errors"),
+            shown("faults"),
+            shown("gaps"),
+            shown("switched"),
+            shown("compared"),
+            shown("differing"),
+            shown("left_seconds"),
+            shown("entry_ms"),
+            shown("well_after_seconds"),
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::cell::cells;
+
+    fn watched(stall_ratio: f64, differing: u64) -> Option<Value> {
+        Some(json!({
+            "viewers": { "arrived": 10, "started": 10, "gave_up": 0 },
+            "playback": { "stalls": 1, "stall_ratio": stall_ratio },
+            "bytes": { "compared": 5, "differing": differing },
+            "faults": { "total": 0 },
+        }))
+    }
+
+    #[test]
+    fn what_was_promised_holds_and_what_was_not_does_not() {
+        let cell = cells().into_iter().find(|cell| cell.to_string() == "edge/sigkill").unwrap();
+        let left = Some(Duration::from_secs(2));
+        assert!(judge(&cell, &Seen { watched: watched(0.0, 0), left, ..Seen::default() }).wrong.is_empty());
+        for (seen, part) in [
+            (Seen { watched: watched(0.01, 0), ..Seen::default() }, "1.00 % stalled"),
+            (Seen { watched: watched(0.0, 2), ..Seen::default() }, "differ"),
+            (
+                Seen { watched: watched(0.0, 0), left: Some(Duration::from_secs(9)), ..Seen::default() },
+                "9.0 s",
+            ),
+            (Seen { watched: watched(0.0, 0), entries_failed: 1, ..Seen::default() }, "given no edge"),
+            (Seen::default(), "told nothing"),
+        ] {
+            let verdict = judge(&cell, &seen);
+            assert!(verdict.wrong.iter().any(|wrong| wrong.contains(part)), "{part}: {:?}", verdict.wrong);
+        }
+    }
+}

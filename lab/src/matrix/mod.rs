@@ -1,0 +1,327 @@
+//! The fault matrix: real processes in network namespaces, struck one by one, watched by `mascaret loadtest`.
+//!
+//! Lives here: the order of a cell: warm-up, fault, healing, judgement. Does not live here: what runs where (`cluster`),
+//! which cells there are (`cell`), what is a success (`judge`), what joins the namespaces (`switch`).
+
+mod cell;
+mod cluster;
+mod judge;
+
+use crate::space;
+use crate::switch::Rule;
+use cell::{Cell, Target, Trouble, cells, fits};
+use cluster::{Cluster, edge_at};
+use indicatif::{ProgressBar, ProgressStyle};
+use judge::{Seen, Verdict, judge, markdown};
+use node::Stop;
+use rustix::fs::{FlockOperation, flock};
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+/// How the matrix is run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Which cells, `*` being anything; empty for all.
+    pub only: Vec<String>,
+    /// All the randomness there is.
+    pub seed: u64,
+    /// Simulated viewers.
+    pub viewers: u32,
+    /// Where results go.
+    pub results: PathBuf,
+    /// The program under test.
+    pub program: PathBuf,
+    /// Where libfaketime is.
+    pub faketime: PathBuf,
+}
+
+/// Until viewers hold what they hold.
+const WARM_UP: Duration = Duration::from_secs(9);
+/// As long as a fault lasts.
+const LASTS: Duration = Duration::from_secs(10);
+/// Until viewers are judged.
+const AFTER: Duration = Duration::from_secs(7);
+/// Until everything must be well again.
+const WELL_WITHIN: Duration = Duration::from_secs(25);
+/// Until a cluster must be well that was just started.
+const UP_WITHIN: Duration = Duration::from_secs(60);
+
+/// The cells' names.
+pub fn names() -> Vec<String> {
+    cells().iter().map(ToString::to_string).collect()
+}
+
+/// Runs it; true if every cell holds.
+pub fn run(plan: &Plan, stop: &Stop) -> io::Result<bool> {
+    // Two labs at once would remove each other's namespaces.
+    let lock = File::create(std::env::temp_dir().join("mascaret-lab.lock"))?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| io::Error::other("another lab is running on this machine"))?;
+    for left in space::sweep()? {
+        eprintln!("removed {left}, which an earlier run has left");
+    }
+    node::descriptors::raise();
+    let is_chosen = |cell: &Cell| {
+        plan.only.is_empty() || plan.only.iter().any(|pattern| fits(pattern, &cell.to_string()))
+    };
+    let chosen: Vec<Cell> = cells().into_iter().filter(is_chosen).collect();
+    fs::create_dir_all(&plan.results)?;
+    let directory = std::path::absolute(&plan.results)?.join("cluster");
+    let _ = fs::remove_dir_all(&directory);
+    let bar = ProgressBar::new(chosen.len() as u64);
+    let style = ProgressStyle::with_template("{bar:20} {pos}/{len} {elapsed_precise} {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(500));
+    let mut lab = Lab { plan, stop, directory, cluster: None, began: Instant::now() };
+    let mut verdicts = Vec::new();
+    for cell in &chosen {
+        if stop.is_stopping() {
+            break;
+        }
+        bar.set_message(cell.to_string());
+        let seen = lab
+            .live(cell)
+            .unwrap_or_else(|error| Seen { trouble: Some(error.to_string()), ..Seen::default() });
+        if stop.is_stopping() {
+            break;
+        }
+        if seen.trouble.is_some() || seen.well_after.is_none() {
+            // Whatever it is, it is not to be seen in the next cell.
+            lab.cluster = None;
+        }
+        let verdict = judge(cell, &seen);
+        bar.println(line(&verdict));
+        bar.inc(1);
+        verdicts.push(verdict);
+        lab.tell(&verdicts)?;
+    }
+    bar.finish_and_clear();
+    let failed = verdicts.iter().filter(|verdict| !verdict.wrong.is_empty()).count();
+    println!(
+        "{} of {} cells hold, {:.0} s; {}",
+        verdicts.len() - failed,
+        verdicts.len(),
+        lab.began.elapsed().as_secs_f64(),
+        plan.results.join("matrix.md").display()
+    );
+    Ok(failed == 0 && verdicts.len() == chosen.len())
+}
+
+fn line(verdict: &Verdict) -> String {
+    let Verdict { name, wrong, line } = verdict;
+    let shown = |key: &str| if line[key].is_null() { "–".into() } else { line[key].to_string() };
+    let stalled = line["stall_ratio"].as_f64().unwrap_or(0.0) * 100.0;
+    let figures = format!(
+        "stalls {} ({stalled:.2} %), errors {}, gaps {}, switched {}, left {} s, entry {} ms, well {} s",
+        shown("stalls"),
+        shown("errors"),
+        shown("gaps"),
+        shown("switched"),
+        shown("left_seconds"),
+        shown("entry_ms"),
+        shown("well_after_seconds")
+    );
+    match wrong.is_empty() {
+        true => format!("{name:<24} holds   {figures}"),
+        false => format!("{name:<24} BROKEN  {figures}\n{:<24} {}", "", wrong.join("; ")),
+    }
+}
+
+struct Lab<'a> {
+    plan: &'a Plan,
+    stop: &'a Stop,
+    directory: PathBuf,
+    cluster: Option<Cluster>,
+    began: Instant,
+}
+
+impl Lab<'_> {
+    /// One cell, from a cluster that is well to one that is well.
+    fn live(&mut self, cell: &Cell) -> io::Result<Seen> {
+        let seed = self.plan.seed;
+        let is_over = || self.stop.is_stopping();
+        if self.cluster.is_none() {
+            let mut cluster = Cluster::new(&self.directory, &self.plan.program, seed)?;
+            cluster.start_all()?;
+            self.cluster = Some(cluster);
+        }
+        let Some(cluster) = self.cluster.as_mut() else { return Ok(Seen::default()) };
+        cluster.wait_well(UP_WITHIN, &is_over).map_err(io::Error::other)?;
+        let place = match cell.target {
+            Target::Ingest => cluster.fed_ingest(),
+            Target::Edge => cluster.place("edge1"),
+            Target::Balancer => cluster.place("lb1"),
+        };
+        let place = place.ok_or_else(|| io::Error::other("nobody is there to be struck"))?;
+        let clock = self.directory.join("clock");
+        if cell.trouble == Trouble::ClockStep {
+            fs::write(&clock, "+0\n")?;
+            cluster.kill(place);
+            cluster.start(place, &faked(&self.plan.faketime, &clock))?;
+            cluster.wait_well(UP_WITHIN, &is_over).map_err(io::Error::other)?;
+        }
+        let json = self.directory.join("loadtest.json");
+        let _ = fs::remove_file(&json);
+        let mut watching = Watching(cluster.watch(
+            self.plan.viewers,
+            WARM_UP + LASTS + AFTER + Duration::from_secs(2),
+            seed,
+            &json,
+        )?);
+        pause(self.stop, WARM_UP);
+
+        let struck = Instant::now();
+        let mut seen = Seen::default();
+        strike(cluster, cell.trouble, place, &clock)?;
+        let mut storms = 0;
+        while struck.elapsed() < LASTS && !is_over() {
+            let entry = cluster.first_ask(0);
+            seen.entries_failed += u32::from(entry.is_none());
+            seen.entry = seen.entry.max(entry);
+            if cell.trouble == Trouble::RestartStorm
+                && storms < 8
+                && struck.elapsed() > Duration::from_secs(1) * (storms + 1)
+            {
+                storms += 1;
+                match cluster.nodes[place].is_running() {
+                    true => cluster.kill(place),
+                    false => cluster.start(place, &[])?,
+                }
+            }
+            pause(self.stop, Duration::from_millis(400));
+        }
+        if cell.target == Target::Edge {
+            let passed = cluster.switch.passed(cluster.crowd.address(), edge_at(0));
+            let left = passed.said.map(|said| said.saturating_duration_since(struck));
+            seen.left = left.filter(|_| cell.promise.left_within.is_some());
+        }
+        heal(cluster, cell.trouble, place, &clock)?;
+        let healed = Instant::now();
+        match cluster.wait_well(WELL_WITHIN, &is_over) {
+            Ok(()) => seen.well_after = Some(healed.elapsed()),
+            Err(why) => seen.trouble = Some(format!("not well again: {why}")),
+        }
+        watching.end(Duration::from_secs(20), self.stop);
+        seen.watched = fs::read_to_string(&json).ok().and_then(|text| serde_json::from_str(&text).ok());
+        if cell.trouble == Trouble::ClockStep {
+            cluster.kill(place);
+            cluster.start(place, &[])?;
+        }
+        Ok(seen)
+    }
+
+    fn tell(&self, verdicts: &[Verdict]) -> io::Result<()> {
+        let about = format!(
+            "{} viewers, seed {}; a fault lasts {} s and is judged over {} s. Viewers are those of `mascaret loadtest`: players \
+             with the page's patience, without its hedges.",
+            self.plan.viewers,
+            self.plan.seed,
+            LASTS.as_secs(),
+            (WARM_UP + LASTS + AFTER).as_secs()
+        );
+        fs::write(self.plan.results.join("matrix.md"), markdown(verdicts, &about))?;
+        let lines: Vec<Value> = verdicts.iter().map(|verdict| verdict.line.clone()).collect();
+        let all = json!({ "seed": self.plan.seed, "viewers": self.plan.viewers, "cells": lines });
+        fs::write(self.plan.results.join("matrix.json"), format!("{all:#}\n"))
+    }
+}
+
+/// The load test; ended with us.
+struct Watching(Child);
+
+impl Watching {
+    /// Waits for its end, which should be soon.
+    fn end(&mut self, within: Duration, stop: &Stop) {
+        let until = Instant::now() + within;
+        while matches!(self.0.try_wait(), Ok(None)) && Instant::now() < until && !stop.is_stopping() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn pause(stop: &Stop, span: Duration) {
+    stop.wait_timeout(span);
+}
+
+/// Everybody else, seen from a node.
+fn others(cluster: &Cluster, of: Ipv4Addr) -> Vec<Ipv4Addr> {
+    cluster.switch.addresses().iter().copied().filter(|address| *address != of).collect()
+}
+
+fn strike(cluster: &mut Cluster, trouble: Trouble, place: usize, clock: &PathBuf) -> io::Result<()> {
+    let us = cluster.nodes[place].space.address();
+    let closed = Rule { is_open: false, ..Rule::default() };
+    let (into, out) = match trouble {
+        Trouble::Sigkill | Trouble::RestartStorm => {
+            cluster.kill(place);
+            return Ok(());
+        }
+        Trouble::Sigstop => {
+            cluster.pause(place, true);
+            return Ok(());
+        }
+        Trouble::ClockStep => return fs::write(clock, "+3600\n"),
+        Trouble::BlackHoleIn => (closed, Rule::default()),
+        Trouble::BlackHoleOut => (Rule::default(), closed),
+        Trouble::BlackHole => (closed, closed),
+        Trouble::Loss => {
+            let rule = Rule { lost: 50, reordered: 5, doubled: 2, ..Rule::default() };
+            (rule, rule)
+        }
+        Trouble::Late => {
+            let (delay, jitter) = (Duration::from_millis(200), Duration::from_millis(20));
+            let rule = Rule { delay, jitter, ..Rule::default() };
+            (rule, rule)
+        }
+        Trouble::Narrow => {
+            let rule = Rule { bytes_per_second: Some(125_000), ..Rule::default() };
+            (rule, rule)
+        }
+        Trouble::CorruptByte => {
+            let rule = Rule { changed: 20, ..Rule::default() };
+            (rule, rule)
+        }
+    };
+    for other in others(cluster, us) {
+        cluster.switch.rule(other, us, into);
+        cluster.switch.rule(us, other, out);
+    }
+    Ok(())
+}
+
+fn heal(cluster: &mut Cluster, trouble: Trouble, place: usize, clock: &PathBuf) -> io::Result<()> {
+    cluster.switch.heal();
+    match trouble {
+        Trouble::Sigstop => cluster.pause(place, false),
+        Trouble::ClockStep => fs::write(clock, "+0\n")?,
+        _ => {}
+    }
+    if !cluster.nodes[place].is_running() {
+        cluster.start(place, &[])?;
+    }
+    Ok(())
+}
+
+/// A wall clock that a file sets; the monotonic one stays as it is.
+fn faked(library: &std::path::Path, clock: &std::path::Path) -> Vec<(String, String)> {
+    let path = |path: &std::path::Path| path.display().to_string();
+    vec![
+        ("LD_PRELOAD".into(), path(library)),
+        ("FAKETIME_TIMESTAMP_FILE".into(), path(clock)),
+        ("FAKETIME_CACHE_DURATION".into(), "1".into()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC".into(), "1".into()),
+        ("DONT_FAKE_MONOTONIC".into(), "1".into()),
+    ]
+}

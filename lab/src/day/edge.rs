@@ -74,7 +74,8 @@ fn rooms(index: usize, life: u64, blocking_reload: bool) -> (Subscriber, Bare, D
     // Half of them learn the ingests from the balancers.
     let own = if index.is_multiple_of(2) { ingests() } else { Vec::new() };
     let bare = Bare::new(own, 64 << 20, blocking_reload, Duration::from_secs(60));
-    let policy = Policy { cors: http::Cors::anybody(), edge: Some(id(index).number()), waiters: 1000 };
+    let policy =
+        Policy { cors: http::Cors::anybody(), edge: Some(id(index).number()), waiters: 1000, readers: 0 };
     (subscriber, bare, Delivery::new(policy))
 }
 
@@ -469,7 +470,7 @@ impl Day {
         let moment = self.moment(index);
         match self.edges[index].core.ask(moment, 0, &request) {
             Answer::Now(reply) | Answer::Never(reply) => Some((reply.status.code(), body(&reply))),
-            Answer::Later => {
+            Answer::Later | Answer::GoesOn(_) => {
                 self.edges[index].core.forget(0);
                 None
             }

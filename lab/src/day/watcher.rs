@@ -206,7 +206,9 @@ impl Day {
         };
         let (moment, waiter) = (self.moment(edge), self.number());
         match self.edges[edge].core.ask(moment, waiter, &request) {
-            Answer::Now(reply) | Answer::Never(reply) => self.reply(edge, viewer, ask, reply),
+            Answer::Now(reply) | Answer::Never(reply) | Answer::GoesOn(reply) => {
+                self.reply(edge, viewer, ask, reply);
+            }
             Answer::Later => {
                 self.edges[edge].waiters.insert(waiter, (viewer, ask));
                 if let Some(asked) = self.watchers[viewer].asked.get_mut(&ask) {

@@ -79,6 +79,11 @@ export class Edges {
     return this.#order()[0];
   }
 
+  /** The one that answered last: the viewer is at this one. One that is only preferred has yet to give anything. */
+  get answering() {
+    return this.#last ?? this.current;
+  }
+
   /** @returns {readonly string[]} */
   get all() {
     return this.#origins;

@@ -27,7 +27,7 @@ export class Overlay {
     const age = (performance.now() - (steering?.heardAt ?? NaN)) / 1000;
     const frames = video.getVideoPlaybackQuality?.();
     return {
-      edge: edges.current ?? '–',
+      edge: edges.answering ?? '–',
       'edges known': String(edges.all.length),
       picture: level ? `${level.width}×${level.height}, ${rate(level.maxBitrate)}` : '–',
       buffer: seconds(this.player.held),

@@ -199,7 +199,8 @@ export class Player {
 
   private waits() {
     if (this.state === 'playing') this.waitingSince = performance.now();
-    this.turn('reconnecting');
+    // Before the first picture nothing is lost that could be found again.
+    if (this.state !== 'starting') this.turn('reconnecting');
   }
 
   private plays() {

@@ -36,6 +36,19 @@ const TRACE: &str = "
       }
     }";
 
+/// Keeps every note that a viewer is shown or read out, from the page's first moment on.
+pub(crate) const NOTES: &str = "
+    window.notes = [];
+    new MutationObserver(() => {
+      const text = document.querySelector('.note')?.textContent ?? '';
+      if (text !== '' && window.notes.at(-1) !== text) window.notes.push(text);
+    }).observe(document, { childList: true, characterData: true, subtree: true });";
+
+/// What [`NOTES`] kept, as JSON.
+pub(crate) fn notes(browser: &Browser) -> String {
+    browser.run("return JSON.stringify(window.notes)").as_str().unwrap_or_default().to_owned()
+}
+
 /// Opens the page, and waits until a picture moves.
 pub(crate) fn open(browser: &Browser, url: &str) {
     let asked = Instant::now();
@@ -105,7 +118,7 @@ pub(crate) struct Moment {
     pub(crate) error: String,
     /// The list, as JSON.
     pub(crate) stalls: String,
-    /// The origin that is asked first.
+    /// The origin of the edge that answered last.
     pub(crate) edge: String,
     pub(crate) hedges: f64,
     pub(crate) switches: f64,
@@ -122,7 +135,7 @@ pub(crate) fn moment(browser: &Browser) -> Moment {
            wall: performance.now() / 1000, played: video.currentTime, state: player.state,
            pictures: video.getVideoPlaybackQuality().totalVideoFrames,
            trouble: document.querySelector('.trouble').textContent, error: video.error?.message ?? '',
-           stalls: JSON.stringify(player.stalls), edge: edges.current ?? '',
+           stalls: JSON.stringify(player.stalls), edge: edges.answering ?? '',
            hedges: edges.hedges, switches: edges.switches, resumed: edges.resumed,
            why: edges.changes.at(-1)?.why ?? '',
          };",

@@ -90,6 +90,12 @@ impl Browser {
         self.command("POST", "/url", Some(&json!({ "url": url })));
     }
 
+    /// Runs this in each page that is opened from now on, before any script of its own.
+    pub(crate) fn before_every_page(&self, script: &str) {
+        let order = json!({ "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": { "source": script } });
+        self.command("POST", "/goog/cdp/execute", Some(&order));
+    }
+
     /// Runs a function's body in the page; what it returns.
     pub(crate) fn run(&self, script: &str) -> Value {
         self.command("POST", "/execute/sync", Some(&json!({ "script": script, "args": [] })))

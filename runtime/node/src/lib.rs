@@ -9,6 +9,7 @@
 pub mod certs;
 pub mod descriptors;
 pub mod directory;
+pub mod events;
 pub mod fan;
 pub mod handover;
 pub mod logs;
@@ -58,6 +59,8 @@ pub struct Node {
     pub sockets: Sockets,
     /// How this process takes over from another, and hands over to the next.
     pub handover: Takeover,
+    /// What has happened of late, for the operator to read.
+    pub events: events::Events,
     /// The word to the service manager.
     pub service: service::Service,
     /// The files by which nodes know each other and viewers know us; read when asked for.
@@ -112,7 +115,8 @@ impl Node {
             (predecessor, sockets) = asked.map_or_else(Default::default, |(it, sockets)| (Some(it), sockets));
         }
         let sockets = if predecessor.is_some() { Sockets::of(sockets) } else { Sockets::of_systemd() };
-        let mut node = Self::with_sockets(role, settings, Stop::new(), sockets)?;
+        let mut node =
+            Self::with_sockets(role, settings, Stop::new(), sockets, events::Events::of_this_process())?;
         node.handover.predecessor = Arc::new(Mutex::new(predecessor));
         node.service = service::Service::start(&node.stop).map_err(NodeError::Service)?;
         let (service, reload) = (node.service.clone(), node.reload.clone());
@@ -126,7 +130,7 @@ impl Node {
         settings: &NodeSettings,
         stop: Stop,
     ) -> Result<Self, operator::OperatorError> {
-        Self::with_sockets(role, settings, stop, Sockets::default())
+        Self::with_sockets(role, settings, stop, Sockets::default(), events::Events::default())
     }
 
     fn with_sockets(
@@ -134,15 +138,20 @@ impl Node {
         settings: &NodeSettings,
         stop: Stop,
         sockets: Sockets,
+        events: events::Events,
     ) -> Result<Self, operator::OperatorError> {
         let (drain, reload) = (Drain::default(), Reload::default());
-        let switches =
-            operator::Switches { drain: drain.clone(), stop: stop.clone(), reload: reload.clone() };
+        let switches = operator::Switches {
+            drain: drain.clone(),
+            stop: stop.clone(),
+            reload: reload.clone(),
+            events: events.clone(),
+        };
         let given = sockets.take("operator", settings.operator.listen.0).into_iter().next();
         let operator = operator::Operator::listen(role, settings.operator.listen.0, given, switches)?;
         let certificates = certs::Certificates::new(settings.certificates.clone());
         let handover = Takeover { path: settings.operator.handover.clone(), ..Takeover::default() };
         let service = service::Service::default();
-        Ok(Self { role, stop, drain, reload, operator, sockets, handover, service, certificates })
+        Ok(Self { role, stop, drain, reload, operator, sockets, handover, events, service, certificates })
     }
 }

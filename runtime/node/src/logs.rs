@@ -5,7 +5,11 @@
 use std::io::IsTerminal;
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::events::{Events, Lines};
 
 /// What is logged, and how it looks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -57,29 +61,16 @@ pub enum Format {
     Json,
 }
 
-/// Starts logging for the whole process; a second call changes nothing. `RUST_LOG` wins over the level.
+/// Starts logging for the whole process; a second call changes nothing. `RUST_LOG` wins over the level. What is
+/// written is also among [`Events::of_this_process`].
 pub fn start(settings: &LogSettings) {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new(format!("{},rustls=warn,h2=warn", settings.level.as_str())));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let _ = match settings.format {
-        Format::Human => {
-            builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).finish_and_set()
-        }
-        Format::Json => builder.json().finish_and_set(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match settings.format {
+        Format::Human => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed(),
+        Format::Json => lines.json().boxed(),
     };
-}
-
-/// `try_init` under one name for both formats.
-trait FinishAndSet {
-    fn finish_and_set(self) -> Result<(), ()>;
-}
-
-impl<N, E, F, W> FinishAndSet for tracing_subscriber::fmt::SubscriberBuilder<N, E, F, W>
-where
-    Self: Into<tracing::Dispatch>,
-{
-    fn finish_and_set(self) -> Result<(), ()> {
-        tracing::dispatcher::set_global_default(self.into()).map_err(drop)
-    }
+    let all = tracing_subscriber::registry().with(filter).with(lines).with(Lines(Events::of_this_process()));
+    let _ = all.try_init();
 }

@@ -5,14 +5,25 @@
 //!
 //! | path | answer |
 //! | --- | --- |
+//! | `GET /` | the page: this node, or the whole cluster at a balancer; `/plain` is the one without scripts |
 //! | `GET /metrics` | the role's registry in OpenMetrics text |
 //! | `GET /livez` | 200 as long as this thread turns |
 //! | `GET /readyz` | 200 ready, 404 draining, 503 not fed (or still starting), with a sentence |
-//! | `GET /status` | JSON by the role |
+//! | `GET /status` | JSON by the role, with the process' CPU and memory |
+//! | `GET /admin/events?after=N` | what happened after event N, JSON; by SSE where `text/event-stream` is accepted |
 //! | `POST /admin/drain`, `POST /admin/ready` | sets and unsets [`Drain`] |
 //! | `POST /admin/stop` | as SIGTERM |
 //! | `POST /admin/reload` | as SIGHUP: 200, or 500 with what could not be read again, and why |
 //! | `/admin/…` | whatever router the role brings |
+//!
+//! A POST that a page of another site makes is refused (`guard`): a browser beside this listener is inside the same
+//! loopback.
+
+mod following;
+mod guard;
+mod page;
+mod plain;
+mod process;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -25,9 +36,12 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
+use crate::events::Events;
 use crate::settings::Address;
 use crate::{Drain, Reload, Reloaded, Stop};
 
@@ -99,6 +113,8 @@ pub struct Switches {
     pub stop: Stop,
     /// Signalled by `/admin/reload`.
     pub reload: Reload,
+    /// Read by `/admin/events`.
+    pub events: Events,
 }
 
 /// The listener; clones are the same one.
@@ -114,6 +130,7 @@ struct Room {
     role: &'static str,
     panel: OnceLock<Panel>,
     switches: Switches,
+    followers: Arc<Semaphore>,
 }
 
 impl Operator {
@@ -132,7 +149,8 @@ impl Operator {
         listener.set_nonblocking(true).map_err(error)?;
         let bound = listener.local_addr().map_err(error)?;
         let socket = Arc::new(OwnedFd::from(listener.try_clone().map_err(error)?));
-        let room = Arc::new(Room { role, panel: OnceLock::new(), switches });
+        let followers = Arc::new(Semaphore::new(following::FOLLOWERS));
+        let room = Arc::new(Room { role, panel: OnceLock::new(), switches, followers });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(error)?;
         let serving = room.clone();
         std::thread::Builder::new()
@@ -167,6 +185,10 @@ impl Operator {
 
 async fn serve(listener: tokio::net::TcpListener, room: Arc<Room>) {
     let router = Router::new()
+        .route("/", get(page::index))
+        .route("/plain", get(page::plain))
+        .route("/plain.css", get(page::style))
+        .route("/assets/{name}", get(page::asset))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
@@ -175,7 +197,9 @@ async fn serve(listener: tokio::net::TcpListener, room: Arc<Room>) {
         .route("/admin/ready", post(ready))
         .route("/admin/stop", post(stop))
         .route("/admin/reload", post(reload))
+        .route("/admin/events", get(following::events))
         .fallback(admin)
+        .layer(axum::middleware::from_fn(guard::same_site))
         .with_state(room.clone());
     let until = room.switches.stop.clone();
     tokio::select! {
@@ -204,16 +228,22 @@ async fn readyz(State(room): State<Arc<Room>>) -> Response {
 
 async fn metrics(State(room): State<Arc<Room>>) -> Response {
     let mut text = String::new();
-    if let Some(panel) = room.panel.get()
-        && prometheus_client::encoding::text::encode(&mut text, &panel.registry).is_err()
-    {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    if let Some(panel) = room.panel.get() {
+        let own = encode_registry(&mut text, &panel.registry);
+        let all = own.and_then(|()| encode_registry(&mut text, &process::registry()));
+        if all.and_then(|()| encode_eof(&mut text)).is_err() {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
     }
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
         .into_response()
 }
 
 async fn status(State(room): State<Arc<Room>>) -> Response {
+    axum::Json(status_of(&room)).into_response()
+}
+
+fn status_of(room: &Room) -> serde_json::Value {
     let mut value = match room.panel.get() {
         Some(panel) => (panel.status)(),
         None => serde_json::json!({ "state": "starting" }),
@@ -222,8 +252,10 @@ async fn status(State(room): State<Arc<Room>>) -> Response {
         object.entry("role").or_insert_with(|| room.role.into());
         object.entry("draining").or_insert_with(|| room.switches.drain.is_draining().into());
         object.entry("version").or_insert_with(|| env!("CARGO_PKG_VERSION").into());
+        object.insert("process".into(), process::Process::now().to_json());
+        object.insert("events".into(), (*room.switches.events.latest().borrow()).into());
     }
-    axum::Json(value).into_response()
+    value
 }
 
 async fn drain(State(room): State<Arc<Room>>) -> &'static str {
@@ -262,7 +294,7 @@ async fn admin(State(room): State<Arc<Room>>, request: Request) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response();
     };
     if !request.uri().path().starts_with("/admin/") {
-        let known = "/metrics /livez /readyz /status /admin/…";
+        let known = "/ /plain /metrics /livez /readyz /status /admin/…";
         return (StatusCode::NOT_FOUND, format!("nothing here; there is {known}\n")).into_response();
     }
     let router = Router::new().nest("/admin", panel.admin.clone());
@@ -284,6 +316,8 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::{Happening, Kind};
+    use crate::logs::Level;
     use std::io::{Read, Write};
     use std::net::TcpStream;
 
@@ -348,15 +382,71 @@ mod tests {
         assert!(opened);
         assert_eq!(asked(&operator, "GET /readyz"), (200, "ready\n".into()));
         assert!(asked(&operator, "GET /metrics").1.contains("viewers 3\n"));
-        assert!(asked(&operator, "GET /status").1.contains("\"role\":\"edge\""));
+        assert!(asked(&operator, "GET /metrics").1.contains("process_resident_memory_bytes "));
+        let status = asked(&operator, "GET /status").1;
+        assert!(status.contains("\"role\":\"edge\"") && status.contains("\"cpu_seconds\":"), "{status}");
         assert_eq!(asked(&operator, "POST /admin/kick/7"), (200, "kicked".into()));
         assert_eq!(asked(&operator, "POST /admin/nothing").0, 404);
-        assert_eq!(asked(&operator, "GET /").0, 404);
+        assert_eq!(asked(&operator, "GET /nothing").0, 404);
+        assert_eq!(asked(&operator, "GET /").0, 200);
+        let plain = asked(&operator, "GET /plain").1;
+        assert!(plain.contains("<title>edge edge1</title>") && plain.contains("action=\"/admin/drain\""), "{plain}");
         assert_eq!(asked(&operator, "POST /admin/drain").0, 200);
         assert_eq!(asked(&operator, "GET /readyz"), (404, "draining: told to\n".into()));
         assert_eq!(asked(&operator, "POST /admin/ready").0, 200);
         assert!(!drain.is_draining());
         stop.signal();
+    }
+
+    #[test]
+    fn a_page_of_another_site_changes_nothing() {
+        let (operator, drain, stop) = listening();
+        let ours = format!("http://{}", operator.address());
+        let from = |origin: &str, host: &str| {
+            let mut stream = TcpStream::connect(operator.address()).unwrap();
+            let fields = format!("Host: {host}\r\nOrigin: {origin}\r\nConnection: close\r\nContent-Length: 0");
+            write!(stream, "POST /admin/drain HTTP/1.1\r\n{fields}\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer[9..12].parse::<u16>().unwrap()
+        };
+        let here = operator.address().to_string();
+        assert_eq!((from("http://evil.example", &here), drain.is_draining()), (403, false));
+        assert_eq!((from("http://evil.example", "evil.example"), drain.is_draining()), (403, false));
+        assert_eq!((from(&ours, &here), drain.is_draining()), (200, true));
+        stop.signal();
+    }
+
+    #[test]
+    fn what_happened_is_told_once_and_as_it_goes_on() {
+        let (operator, switches) = switched();
+        let tell = |text: &str| {
+            switches.events.tell(Happening::new(Level::Info, Kind::EdgeReady, text));
+        };
+        tell("one");
+        tell("two");
+        let (_, told) = asked(&operator, "GET /admin/events?after=1");
+        assert!(told.contains("\"latest\":2") && told.contains("two") && !told.contains("one"), "{told}");
+
+        let mut stream = TcpStream::connect(operator.address()).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        write!(stream, "GET /admin/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nLast-Event-ID: 1\r\n\r\n")
+            .unwrap();
+        let mut read = String::new();
+        let mut until = |part: &str| {
+            while !read.contains(part) {
+                let mut some = [0; 4096];
+                let count = stream.read(&mut some).unwrap();
+                assert!(count > 0, "it ended: {read}");
+                read.push_str(std::str::from_utf8(&some[..count]).unwrap());
+            }
+            read.clone()
+        };
+        let first = until("two");
+        assert!(first.contains("id: 2") && !first.contains("one"), "{first}");
+        tell("three");
+        until("id: 3");
+        switches.stop.signal();
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One thread that hears all edges and tells every core; and the fleet as the operator sees it.
 
 use crate::audience::Audience;
+use crate::events::Chronicle;
 use crate::keyring::Keyring;
 use crate::keys;
 use crate::pathway::Pathway;
@@ -9,7 +10,7 @@ use edgefan::{EdgeState, NodeId, PeerWord};
 use media::{BitRate, BroadcastId};
 use node::fan::control::peers::Peers;
 use node::fan::control::server::ControlEvent;
-use routing::{By, Change, Crowd, Health, Heard, Load, Router, Ruling, State};
+use routing::{By, Change, Crowd, Heard, Load, Router, Ruling, State};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -58,6 +59,8 @@ pub(crate) struct Fleet {
     pub(crate) peers: BTreeSet<NodeId>,
     /// The ids of the ticket keys, the one that seals first.
     pub(crate) key_ids: Vec<u8>,
+    /// For the operator to read.
+    pub(crate) chronicle: Chronicle,
 }
 
 pub(crate) fn lock(fleet: &Mutex<Fleet>) -> MutexGuard<'_, Fleet> {
@@ -288,33 +291,9 @@ fn load_of(load: &edgefan::Load) -> Load {
 
 fn tell_changes(fleet: &mut Fleet) {
     while let Some(change) = fleet.router.pull() {
-        match change {
-            Change::Health { edge, from: None, to: Some(to), .. } => {
-                tracing::info!(%edge, state = to.word(), "an edge joined");
-            }
-            Change::Health { edge, from: Some(Health::Ready), to: Some(to), viewers } => {
-                tracing::warn!(%edge, state = to.word(), viewers, "an edge takes no viewers any more");
-            }
-            Change::Health { edge, to: Some(Health::Ready), .. } => tracing::info!(%edge, "an edge is ready"),
-            Change::Health { edge, to: Some(to), .. } => {
-                tracing::info!(%edge, state = to.word(), "an edge's state changed");
-            }
-            Change::Health { edge, to: None, .. } => {
-                fleet.pathways.remove(&edge);
-                tracing::info!(%edge, "an edge is forgotten");
-            }
-            Change::Standing { edge, from, to, viewers } => {
-                let (from, to) = (from.word(), to.word());
-                tracing::info!(%edge, from, to, viewers, "the operator says otherwise of an edge");
-            }
-            Change::Moved { edge, viewers, lasted } => {
-                tracing::info!(%edge, viewers, ?lasted, "viewers were moved off an edge");
-            }
-            Change::NumberClash(one, other) => {
-                tracing::warn!(%one, %other, "two edges have the same number in tokens; rename one of them");
-            }
-            Change::Live(broadcast) => tracing::debug!(%broadcast, "a broadcast can be watched"),
-            Change::Gone(broadcast) => tracing::info!(%broadcast, "a broadcast is over"),
+        if let Change::Health { edge, to: None, .. } = &change {
+            fleet.pathways.remove(edge);
         }
+        fleet.chronicle.hear(&change, &fleet.router);
     }
 }

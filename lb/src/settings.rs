@@ -36,6 +36,9 @@ pub struct Settings {
     pub eager: Number<0, 1000>,
     /// Where the operator's word on edges is kept.
     pub directory: DirectorySettings,
+    /// Operator listeners of the cluster's other nodes, each a numeric `address:port`, at most 160: the cluster page and
+    /// `mascaret status` show what they say, and drain edges through them. Viewers never depend on it. Default: none.
+    pub nodes: Vec<Address>,
     /// How tokens are sealed.
     pub tickets: TicketSettings,
     /// Listeners whose connections are passed through to an edge or an ingest as they are. Default: none.
@@ -123,6 +126,7 @@ impl Default for Settings {
             drain_over: Millis::new(10_000),
             eager: Number::new(16),
             directory: DirectorySettings::default(),
+            nodes: Vec::new(),
             tickets: TicketSettings::default(),
             l4: Vec::new(),
             public_url: None,
@@ -150,7 +154,7 @@ mod tests {
     #[test]
     fn a_whole_file_is_read() {
         let text = "id = 'lb1'\nhttp = '127.0.0.31:8080'\nhttps = '127.0.0.31:8443'\n\
-                    control = '127.0.0.31:7002'\ningests = ['127.0.0.11:7001']\n\
+                    control = '127.0.0.31:7002'\ningests = ['127.0.0.11:7001']\nnodes = ['127.0.0.11:9090']\n\
                     public_url = 'https://live.example.org'\ncors = 'https://example.org'\ndriver = 'io_uring'\n\
                     [tickets]\nkey = 'ticket.key'\nlifetime = '2 h'\n";
         let loaded = load::<Settings>("lb", &Sources::new().text("lb.toml", text)).unwrap();

@@ -2,9 +2,11 @@
 
 use crate::core::Core;
 use crate::desk::Desk;
+use crate::events::Chronicle;
 use crate::hub::{self, Event, Fleet, Hub, WAITING_EVENTS};
 use crate::keyring::Keyring;
 use crate::metrics::{Counts, Exporter};
+use crate::nodes::{self, Nodes};
 use crate::rulings::Rulings;
 use crate::told::Teller;
 use crate::{Settings, api, directory, keys, l4, probe};
@@ -113,7 +115,8 @@ pub fn run_telling(
     })?;
     let handle = cores.get_or_init(|| running.handle()).clone();
 
-    let fleet = Arc::new(Mutex::new(Fleet::default()));
+    let chronicle = Chronicle::new(node.events.clone());
+    let fleet = Arc::new(Mutex::new(Fleet { chronicle, ..Fleet::default() }));
     let control_settings = server::Settings {
         node: settings.id.0.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
@@ -151,8 +154,10 @@ pub fn run_telling(
     let passed = Arc::default();
     let l4 = l4::start(&settings.l4, &fleet, &passed, &node.stop).map_err(LbError::L4)?;
     let exporter = Exporter { l4: passed, cores: counts, runtime: handle, fleet: fleet.clone() };
-    let admin = keys::admin(settings.tickets.clone(), events.clone());
-    let mut panel = panel(settings.id.to_string(), exporter, fleet.clone(), node.drain.clone(), admin);
+    let nodes = nodes(&settings, &node)?;
+    let admin = keys::admin(settings.tickets.clone(), events.clone())
+        .merge(nodes::admin(nodes.clone(), node.events.clone()));
+    let mut panel = panel(settings.id.to_string(), exporter, fleet.clone(), nodes, node.drain.clone(), admin);
     let (exporter, control) = (directory::Exporter { following, control: control.clone() }, control);
     panel.registry.register_collector(Box::new(exporter));
     if let Some(shown) = shown {
@@ -200,6 +205,20 @@ fn peers(settings: &Settings, node: &Node) -> Result<Option<peers::Peers>, LbErr
     };
     let tls = node.certificates.cluster_client_config()?;
     peers::start(peers, tls).map(Some).map_err(LbError::Thread)
+}
+
+/// Those that the settings name, asked from now on.
+fn nodes(settings: &Settings, node: &Node) -> Result<Nodes, LbError> {
+    let named: Vec<SocketAddr> = settings.nodes.iter().map(|node| node.0).collect();
+    let nodes = Nodes::new(&named);
+    if !named.is_empty() {
+        let (nodes, events, stop) = (nodes.clone(), node.events.clone(), node.stop.clone());
+        std::thread::Builder::new()
+            .name("nodes".into())
+            .spawn(move || nodes::run(&nodes, &events, &stop))
+            .map_err(LbError::Thread)?;
+    }
+    Ok(nodes)
 }
 
 /// Where somebody keeps our sockets over a restart, who comes waits in their queue rather than to be told that there is
@@ -253,6 +272,7 @@ fn panel(
     balancer: String,
     exporter: Exporter,
     fleet: Arc<Mutex<Fleet>>,
+    nodes: Nodes,
     drain: Drain,
     admin: axum::Router,
 ) -> Panel {
@@ -277,6 +297,8 @@ fn panel(
         status["ticket_keys"] = fleet.key_ids.clone().into();
         status["peers"] = fleet.peers.iter().map(ToString::to_string).collect::<Vec<_>>().into();
         status["broadcasts"] = api::broadcasts(&fleet.router, &fleet.audience.watched)["broadcasts"].take();
+        drop(fleet);
+        status["nodes"] = nodes.to_json(Instant::now());
         status
     };
     Panel { registry, readiness: Box::new(readiness), status: Box::new(status), admin }

@@ -92,12 +92,11 @@ impl Page<'_> {
             notice.links.assembly_bytes,
         )?;
         self.gauge("reloads_waiting", "playlist reloads held back now", requests.waiting)?;
-        if let Some(age) = notice.age_ms {
-            self.gauge(
-                "newest_segment_age_milliseconds",
-                "since a segment was listed, of the oldest live broadcast",
-                age,
-            )?;
+        // Named whether or not there is one, so that whoever compiles a dashboard finds it.
+        let help = "since a segment was listed, of the oldest live broadcast; absent where none is live";
+        let age = self.0.encode_descriptor("newest_segment_age_seconds", help, None, MetricType::Gauge)?;
+        if let Some(age_ms) = notice.age_ms {
+            ConstGauge::new(age_ms as f64 / 1e3).encode(age)?;
         }
         let driver = [("driver", snapshot.driver.name.to_owned()), ("why", snapshot.driver.why.clone())];
         let mut family =

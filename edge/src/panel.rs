@@ -2,13 +2,15 @@
 
 use crate::board::Board;
 use crate::counts::{CoreRequests, Requests};
+use crate::histogram::Recent;
 use crate::metrics::Metrics;
 use edgefan::EdgeState;
 use node::operator::{Panel, Readiness};
 use percore::Snapshot;
 use prometheus_client::registry::Registry;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Everything that is counted, read when somebody asks.
 pub(crate) struct Sources {
@@ -49,8 +51,12 @@ impl Sources {
                 EdgeState::NotFed => Readiness::NotFed(notice.why),
             }
         };
+        let recent = Mutex::new(Recent::default());
         let status = move || {
             let mut value = sources.board.read().to_json();
+            let times = sources.requests().all_times;
+            let p99 = recent.lock().unwrap_or_else(PoisonError::into_inner).p99(Instant::now(), times);
+            value["p99_ms"] = p99.map(|seconds| seconds * 1e3).into();
             let snapshot = (sources.snapshot)();
             value["id"] = sources.id.as_str().into();
             value["viewers"] = snapshot.total.open.into();

@@ -4,6 +4,7 @@
 //! live here: what a line decides (`line`), or a publisher's socket (`door`).
 
 use crate::clock::Clock;
+use crate::intake::Intake;
 use crate::line::{Act, FromTwin, Generation, Input, Line, Plan};
 use crate::process::{ORDERS_BYTES, Process, Program};
 use crate::remembered::{Left, Remembered};
@@ -83,6 +84,9 @@ pub(crate) struct Shown {
     pub(crate) renditions: Vec<String>,
     /// Address of its publisher; none while it is waited for.
     pub(crate) publisher: Option<String>,
+    /// Media that its publisher sends, bits a second over the last seconds; and how far its sync units are apart.
+    pub(crate) input_bits: Option<u64>,
+    pub(crate) picture_group_ms: Option<u64>,
     /// The newest segment that is whole, and what the segments came to so far.
     pub(crate) newest_sequence: u64,
     pub(crate) segments: u64,
@@ -295,6 +299,7 @@ impl Broadcasts {
             process: None,
             inbox,
             shown: Shown::default(),
+            intake: Intake::default(),
         };
         self.runtime.spawn(task.run(said, reports, from_twin));
         Entry { inputs, twin, sent_away_until: None, publisher: None, shown: Shown::default(), claims: 0 }
@@ -344,6 +349,7 @@ struct Task {
     process: Option<Process>,
     inbox: mpsc::Sender<Input>,
     shown: Shown,
+    intake: Intake,
 }
 
 impl Task {
@@ -370,6 +376,9 @@ impl Task {
                         continue;
                     }
                     claim = of;
+                    if let timeline::Input::Unit(unit) = &input {
+                        self.intake.see(unit, now.instant);
+                    }
                     Input::Publisher(input)
                 }
             };
@@ -485,6 +494,8 @@ impl Task {
     }
 
     fn show(&mut self, is_idle: impl Fn() -> bool) -> bool {
+        self.shown.input_bits = self.intake.bits_per_second(self.broadcasts.workshop.clock.now().instant);
+        self.shown.picture_group_ms = self.intake.picture_group_ms();
         self.shown.behind_ms = self.line.behind().as_millis();
         self.shown.shed = format!("{:?}", self.line.shed());
         self.shown.held_bytes = self.line.bytes_held();

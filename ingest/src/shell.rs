@@ -4,6 +4,7 @@ use crate::broadcasts::{Broadcasts, Workshop};
 use crate::clock::Clock;
 use crate::door::Entrance;
 use crate::failover;
+use crate::exporter::Exporter;
 use crate::line::Plan;
 use crate::metrics::{Metrics, Parts};
 use crate::process::Program;
@@ -194,6 +195,8 @@ fn panel(
     metrics.register(&mut registry);
     registry.register_collector(Box::new(Parts { broadcasts: broadcasts.clone(), twin: twin.clone() }));
     let admin = failover::routes(broadcasts.clone());
+    let exporter = Exporter { broadcasts: broadcasts.clone(), publishing: publishing.clone() };
+    registry.register_collector(Box::new(exporter));
     let (broadcasts, publishing, twin) = (broadcasts.clone(), publishing.clone(), twin.clone());
     Panel {
         registry,

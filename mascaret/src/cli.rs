@@ -21,6 +21,8 @@ use node::settings::{Mbps, Number};
 Examples:
   mascaret demo                         a whole cluster on this machine, with a picture to watch
   mascaret edge --settings edge.toml    one edge
+  mascaret status                       the whole cluster, once
+  mascaret plan --viewers 5000 --bitrate 3.5M --link 10G
   mascaret check all.toml               is everything in this file right, and what holds?
   mascaret lint http://127.0.0.31:8080/live/tide/index.m3u8
   mascaret loadtest http://127.0.0.31:8080/live/tide/index.m3u8 --viewers 1000
@@ -82,13 +84,34 @@ Examples:
 
 Keys while it runs: k kill an edge, r revive it, d drain one, l add 100 simulated viewers, q quit.")]
     Demo(Demo),
-    /// Ask running nodes how they are.
+    /// Show the whole cluster: nodes, edges, broadcasts, what happened.
     #[command(after_help = "\
 Examples:
   mascaret status                                  the demo's nodes, or a node on this machine
+  mascaret status 10.0.0.3:9090                    a balancer, and the nodes its settings name
   mascaret status 10.0.0.5:9090 10.0.0.6:9090      these operator listeners
-  mascaret status --json | jq .")]
+  mascaret status --json | jq .edges
+
+Exit status 1 if a node does not answer.")]
     Status(Status),
+    /// Watch the whole cluster, live.
+    #[command(after_help = "\
+Examples:
+  mascaret top                        the demo's nodes, or a node on this machine
+  mascaret top 10.0.0.3:9090          a balancer, and the nodes its settings name
+  mascaret top --lines | tee day.txt  one line a second, and what happens
+
+Keys: arrows (or j, k) select an edge, d drains it and r lets it take viewers again, each asked first; l shows
+lines of the log among the events, q quits.")]
+    Top(Top),
+    /// Say how many edges a crowd needs, of which size, and what the loss of one does.
+    #[command(after_help = "\
+Examples:
+  mascaret plan --viewers 5000 --bitrate 3.5M --link 10G
+  mascaret plan --viewers 60000 --bitrate 3.5M --link 25G --redundancy 2 --tls
+  mascaret plan --viewers 5000 --bitrate 2.5M --link 10G --broadcasts 20 --ladder 5M,2.5M,1M,0.6M --ingest-link 1G
+  mascaret plan --viewers 5000 --bitrate 3.5M --link 10G --json | jq .fleet.edges")]
+    Plan(Capacity),
     /// Say everything that is wrong with settings, or what holds and where it came from.
     #[command(after_help = "\
 Examples:
@@ -405,9 +428,59 @@ pub(crate) struct Demo {
 #[derive(Args, Debug)]
 pub(crate) struct Status {
     /// Operator listeners [default: those of the demo, and 127.0.0.1:9090].
-    #[arg(value_name = "ADDRESS")]
+    #[arg(value_name = "ADDRESS", value_parser = operator)]
     pub(crate) nodes: Vec<SocketAddr>,
-    /// One JSON array.
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Top {
+    /// Operator listeners [default: those of the demo, and 127.0.0.1:9090].
+    #[arg(value_name = "ADDRESS", value_parser = operator)]
+    pub(crate) nodes: Vec<SocketAddr>,
+    /// One line a second, as where stdout is no terminal.
+    #[arg(long)]
+    pub(crate) lines: bool,
+    /// Lines end by themselves.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, requires = "lines")]
+    pub(crate) lasts: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Capacity {
+    /// How many watch at a time.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    pub(crate) viewers: u32,
+    /// What one of them takes on average, sound included, such as 3.5M.
+    #[arg(long, value_name = "RATE", value_parser = plan::bits_a_second)]
+    pub(crate) bitrate: u64,
+    /// What an edge's line carries, such as 10G.
+    #[arg(long, value_name = "RATE", value_parser = plan::bits_a_second)]
+    pub(crate) link: u64,
+    /// Edges that may be lost at a time.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) redundancy: u32,
+    /// Broadcasts on the air at a time; every edge has them all.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) broadcasts: u32,
+    /// The rungs of a broadcast, such as 5M,2.5M,1M [default: one, of the viewers' bit rate].
+    #[arg(long, value_name = "RATES", value_delimiter = ',', value_parser = plan::bits_a_second)]
+    pub(crate) ladder: Vec<u64>,
+    /// How long a segment is.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub(crate) segment: Duration,
+    /// Segments in a playlist.
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(6..=1000))]
+    pub(crate) window: u32,
+    /// What an ingest's line carries [default: as an edge's].
+    #[arg(long, value_name = "RATE", value_parser = plan::bits_a_second)]
+    pub(crate) ingest_link: Option<u64>,
+    /// Viewers come by TLS.
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// One JSON object.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -582,6 +655,12 @@ pub(crate) struct CertsInit {
     /// Say what would be written, and write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// `10.0.0.5:9090`, or a URL of it as browsers have it.
+fn operator(text: &str) -> Result<SocketAddr, String> {
+    let address = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    address.parse().map_err(|_| "allowed: a numeric address and a port, such as 10.0.0.5:9090".into())
 }
 
 /// `20s`, `2m`, `1h`, `500ms`, or a number of seconds.

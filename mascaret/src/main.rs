@@ -15,10 +15,13 @@ mod fetch;
 mod keys;
 mod lint;
 mod loadtest;
+mod plan;
 mod roles;
+mod sight;
 mod status;
 mod sys;
 mod ticket_keys;
+mod top;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -41,6 +44,8 @@ fn main() -> ExitCode {
         cli::Command::Source(source) => roles::source(&source),
         cli::Command::Demo(demo) => demo::run(&demo),
         cli::Command::Status(status) => status::run(&status),
+        cli::Command::Top(top) => top::run(&top),
+        cli::Command::Plan(plan) => plan::run(&plan),
         cli::Command::Check(check) => check::run(&check),
         cli::Command::Lint(lint) => lint::run(&lint),
         cli::Command::Loadtest(loadtest) => loadtest::run(&loadtest),

@@ -145,7 +145,7 @@ impl Plan {
             offset: args.port_offset,
             directory,
         };
-        let lbs = (0..2).map(|index| plan.lb(index));
+        let lbs = (0..2).map(|index| plan.lb(index, args.edges));
         let ingests = (0..2).map(|index| plan.ingest(index));
         let edges = (0..args.edges).map(|index| plan.edge(index));
         let sources = (0..if args.no_sources { 0 } else { 2 }).map(|index| plan.source(index));
@@ -187,7 +187,7 @@ impl Plan {
         self.directory.join(format!("{broadcast}.key"))
     }
 
-    fn lb(&self, index: u8) -> NodePlan {
+    fn lb(&self, index: u8, edges: u8) -> NodePlan {
         let ip = lb_ip(index);
         let name = format!("lb{}", index + 1);
         let (http, https, control) = (self.at(ip, HTTP), self.at(ip, HTTPS), self.at(ip, CONTROL));
@@ -195,9 +195,12 @@ impl Plan {
         let ingests: Vec<String> =
             (0..2).map(|ingest| self.at(ingest_ip(ingest), MEDIA).to_string()).collect();
         let peers: Vec<String> = (0..2).map(|lb| self.at(lb_ip(lb), CONTROL).to_string()).collect();
+        let others = (0..2).map(lb_ip).filter(|other| *other != ip);
+        let others = others.chain((0..2).map(ingest_ip)).chain((0..edges).map(edge_ip));
+        let nodes: Vec<String> = others.map(|ip| self.at(ip, OPERATOR).to_string()).collect();
         let settings = format!(
             "id = \"{name}\"\nhttp = \"{http}\"\nhttps = \"{https}\"\ncontrol = \"{control}\"\n\
-             ingests = {ingests:?}\npeers = {peers:?}\ncores = 1\n\n[tickets]\nkey = {}\n{}",
+             ingests = {ingests:?}\npeers = {peers:?}\nnodes = {nodes:?}\ncores = 1\n\n[tickets]\nkey = {}\n{}",
             quoted(&self.ticket_key().display().to_string()),
             self.common(operator)
         );

@@ -60,8 +60,21 @@ build: build-packages web ## Everything, in release.
 demo: build ## A whole cluster on this machine. DEMO="--for 40s --json" are its flags.
 	./target/release/mascaret demo $(DEMO)
 
+# promtool alone out of Debian's package: installed whole it would start a server at our operator's port.
+.PHONY: promtool
+promtool:
+	@if [ -x target/promtool/usr/bin/promtool ] || command -v promtool >/dev/null; then :; \
+	elif [ "$(APT)" = 0 ]; then echo "no promtool: the alert rules' own tests are skipped (Debian: prometheus)"; \
+	else mkdir -p target/promtool && cd target/promtool && apt-get download -qq prometheus 2>/dev/null && \
+		dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool && rm prometheus_*.deb; fi || \
+		echo "no promtool: the alert rules' own tests are skipped"
+
+.PHONY: rules
+rules: promtool ## Alert rules and dashboard: names, syntax, and the rules' own tests by promtool.
+	$(CARGO) test -p tidy --test metrics
+
 .PHONY: test
-test: build-packages ## Every test that must pass to land.
+test: build-packages promtool ## Every test that must pass to land.
 	$(call need,$(TEST_PACKAGES))
 	@$(MAKE) --no-print-directory web
 	$(CARGO) fmt --all --check

@@ -25,10 +25,11 @@ impl Intake {
         self.settle(now);
         self.begun.get_or_insert(now);
         self.bytes += unit.payload.len() as u64;
-        if unit.track == Track::Video && unit.is_sync {
-            if let Some(last) = self.last_sync_ms.replace(unit.decode_ms) {
-                self.picture_group_ms = u64::try_from(unit.decode_ms - last).ok().filter(|apart| *apart > 0);
-            }
+        if unit.track == Track::Video
+            && unit.is_sync
+            && let Some(last) = self.last_sync_ms.replace(unit.decode_ms)
+        {
+            self.picture_group_ms = u64::try_from(unit.decode_ms - last).ok().filter(|apart| *apart > 0);
         }
     }
 

@@ -82,6 +82,10 @@ fn health(edge: &str, from: Option<Health>, to: Option<Health>, viewers: u32, ot
             let text = format!("{edge} drains{}", whither(moving, others));
             Happening::new(Level::Info, Kind::EdgeDrains, text)
         }
+        Some(Health::Maintenance) => {
+            let text = format!("{edge} is out for maintenance{}", whither(moving, others));
+            Happening::new(Level::Info, Kind::EdgeDrains, text)
+        }
         Some(Health::NotFed) => {
             let level = if took_viewers { Level::Warn } else { Level::Info };
             let text = format!("{edge} is not fed{}", whither(moving, others));
@@ -90,7 +94,9 @@ fn health(edge: &str, from: Option<Health>, to: Option<Health>, viewers: u32, ot
         Some(to @ (Health::Silent | Health::Unreachable | Health::Left)) => {
             // An edge that had let its viewers go and then ends is no loss.
             let (level, verb) = match (took_viewers, from) {
-                (false, Some(Health::Draining | Health::Silent)) => (Level::Info, "is gone"),
+                (false, Some(Health::Draining | Health::Maintenance | Health::Silent)) => {
+                    (Level::Info, "is gone")
+                }
                 (false, _) => (Level::Warn, "is gone"),
                 (true, _) => (Level::Warn, "is lost"),
             };

@@ -77,7 +77,11 @@ impl Asked {
     pub(crate) fn post(&self, operator: SocketAddr, path: &str) -> Result<String, String> {
         let answer = self.fetcher.post(&format!("http://{operator}{path}"))?;
         let said = String::from_utf8_lossy(&answer.body).trim().to_owned();
-        if answer.status == 200 { Ok(said) } else { Err(format!("{operator} answered {}: {said}", answer.status)) }
+        if answer.status == 200 {
+            Ok(said)
+        } else {
+            Err(format!("{operator} answered {}: {said}", answer.status))
+        }
     }
 }
 

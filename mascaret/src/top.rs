@@ -51,17 +51,22 @@ fn in_lines(asked: &Asked, lasts: Option<Duration>) -> ExitCode {
             break;
         }
     }
-    if is_any_seen { DONE } else { failed("no node answers; start `mascaret demo`, or name operator listeners") }
+    if is_any_seen {
+        DONE
+    } else {
+        failed("no node answers; start `mascaret demo`, or name operator listeners")
+    }
 }
 
 /// How it is, and what has happened since the look before.
 fn lines(sight: &Sight, last_event: &mut Option<u64>) -> Vec<String> {
     let new = sight.events.iter().filter(|event| last_event.is_some_and(|last| event.number > last));
-    let mut told: Vec<String> =
-        new.filter(|event| event.kind != "log").map(|event| format!("{} {}", event.clock(), event.text)).collect();
+    let mut told: Vec<String> = new
+        .filter(|event| event.kind != "log")
+        .map(|event| format!("{} {}", event.clock(), event.text))
+        .collect();
     *last_event = Some(sight.events.last().map_or(0, |event| event.number));
-    let summary =
-        if sight.nodes.is_empty() { "no node answers".to_owned() } else { status::summary(sight) };
+    let summary = if sight.nodes.is_empty() { "no node answers".to_owned() } else { status::summary(sight) };
     told.push(summary);
     told
 }

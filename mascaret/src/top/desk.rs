@@ -24,7 +24,11 @@ pub(super) enum Act {
     None,
     End,
     /// An edge's switch.
-    Post { operator: SocketAddr, path: String, edge: String },
+    Post {
+        operator: SocketAddr,
+        path: String,
+        edge: String,
+    },
 }
 
 /// What is asked.
@@ -108,7 +112,8 @@ impl Desk {
             return;
         };
         let Some(operator) = edge.operator else {
-            self.said = format!("{}: its operator listener is not known or does not answer (lb.nodes)", edge.id);
+            self.said =
+                format!("{}: its operator listener is not known or does not answer (lb.nodes)", edge.id);
             return;
         };
         let text = match switch {

@@ -22,7 +22,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, desk: &Desk) {
         return;
     };
     if sight.nodes.is_empty() && sight.edges.is_empty() {
-        let said = "no node answers; start `mascaret demo`, or name operator listeners: mascaret top 10.0.0.3:9090";
+        let said =
+            "no node answers; start `mascaret demo`, or name operator listeners: mascaret top 10.0.0.3:9090";
         frame.render_widget(Paragraph::new(said).wrap(Wrap { trim: true }), area);
         return;
     }
@@ -38,7 +39,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, desk: &Desk) {
     frame.render_widget(Line::from(status::summary(sight)).bold(), head);
     draw_edges(frame, edge_rows, desk, sight);
     if area.width >= WIDE {
-        let [left, right] = Layout::horizontal([Constraint::Percentage(60), Constraint::Percentage(40)]).areas(middle);
+        let [left, right] =
+            Layout::horizontal([Constraint::Percentage(60), Constraint::Percentage(40)]).areas(middle);
         draw_broadcasts(frame, left, sight);
         draw_nodes(frame, right, sight);
     } else {
@@ -56,7 +58,10 @@ fn foot_line(desk: &Desk) -> Line<'_> {
         ]),
         None if !desk.said.is_empty() => Line::from(vec![
             Span::styled(desk.said.as_str(), Style::new().bold()),
-            Span::styled("  ↑↓ edge · d drain · r ready · l log · q quit", Style::new().add_modifier(Modifier::DIM)),
+            Span::styled(
+                "  ↑↓ edge · d drain · r ready · l log · q quit",
+                Style::new().add_modifier(Modifier::DIM),
+            ),
         ]),
         None => Line::from("↑↓ edge · d drain · r ready · l lines of the log · q quit").dim(),
     }
@@ -111,7 +116,9 @@ fn draw_broadcasts(frame: &mut Frame<'_>, area: Rect, sight: &Sight) {
     let mut lines = Vec::new();
     for broadcast in &sight.broadcasts {
         lines.push(Line::from(status::of_broadcast(broadcast)));
-        lines.extend(broadcast.ingests.iter().map(|it| Line::from(format!("  {}", status::of_intake(it))).dim()));
+        lines.extend(
+            broadcast.ingests.iter().map(|it| Line::from(format!("  {}", status::of_intake(it))).dim()),
+        );
     }
     if lines.is_empty() {
         lines.push(Line::from("nothing is on the air").dim());
@@ -174,7 +181,14 @@ mod tests {
         }];
         desk.see(sight);
         let shown = screen(&desk, 80, 24);
-        for part in ["2/2 edges ready", "█████░░░░░░░  40%", "400.0", "10:03:12 edge2 is lost", "nothing is on the air", "q quit"] {
+        for part in [
+            "2/2 edges ready",
+            "█████░░░░░░░  40%",
+            "400.0",
+            "10:03:12 edge2 is lost",
+            "nothing is on the air",
+            "q quit",
+        ] {
             assert!(shown.contains(part), "{part:?} is not in\n{shown}");
         }
         desk.press(Key::Drain);

@@ -390,7 +390,10 @@ mod tests {
         assert_eq!(asked(&operator, "GET /nothing").0, 404);
         assert_eq!(asked(&operator, "GET /").0, 200);
         let plain = asked(&operator, "GET /plain").1;
-        assert!(plain.contains("<title>edge edge1</title>") && plain.contains("action=\"/admin/drain\""), "{plain}");
+        assert!(
+            plain.contains("<title>edge edge1</title>") && plain.contains("action=\"/admin/drain\""),
+            "{plain}"
+        );
         assert_eq!(asked(&operator, "POST /admin/drain").0, 200);
         assert_eq!(asked(&operator, "GET /readyz"), (404, "draining: told to\n".into()));
         assert_eq!(asked(&operator, "POST /admin/ready").0, 200);
@@ -404,7 +407,8 @@ mod tests {
         let ours = format!("http://{}", operator.address());
         let from = |origin: &str, host: &str| {
             let mut stream = TcpStream::connect(operator.address()).unwrap();
-            let fields = format!("Host: {host}\r\nOrigin: {origin}\r\nConnection: close\r\nContent-Length: 0");
+            let fields =
+                format!("Host: {host}\r\nOrigin: {origin}\r\nConnection: close\r\nContent-Length: 0");
             write!(stream, "POST /admin/drain HTTP/1.1\r\n{fields}\r\n\r\n").unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).unwrap();
@@ -430,8 +434,11 @@ mod tests {
 
         let mut stream = TcpStream::connect(operator.address()).unwrap();
         stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
-        write!(stream, "GET /admin/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nLast-Event-ID: 1\r\n\r\n")
-            .unwrap();
+        write!(
+            stream,
+            "GET /admin/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nLast-Event-ID: 1\r\n\r\n"
+        )
+        .unwrap();
         let mut read = String::new();
         let mut until = |part: &str| {
             while !read.contains(part) {

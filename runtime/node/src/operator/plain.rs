@@ -123,7 +123,12 @@ fn table(page: &mut String, name: &str, rows: &[Value]) -> std::fmt::Result {
         // A balancer's edges have switches.
         if let Some(id) = row["id"].as_str().filter(|id| name == "edges" && is_plain_name(id)) {
             let path = |switch| format!("/admin/edges/{id}/{switch}");
-            write!(page, "<td>{} {}</td>", form(&path("drain"), "Drain"), form(&path("ready"), "Take viewers"))?;
+            write!(
+                page,
+                "<td>{} {}</td>",
+                form(&path("drain"), "Drain"),
+                form(&path("ready"), "Take viewers")
+            )?;
         }
         page.push_str("</tr>");
     }
@@ -156,11 +161,15 @@ fn shown(key: &str, value: &Value) -> String {
             }
         }
         other => {
-            let list: Option<Vec<&str>> = other.as_array().map(|all| all.iter().filter_map(Value::as_str).collect());
+            let list: Option<Vec<&str>> =
+                other.as_array().map(|all| all.iter().filter_map(Value::as_str).collect());
             match list.filter(|list| !list.is_empty()) {
                 Some(list) => escaped(&list.join(", ")),
                 None if other.as_array().is_some_and(Vec::is_empty) => "none".into(),
-                None => format!("<details><summary>more</summary><code>{}</code></details>", escaped(&other.to_string())),
+                None => format!(
+                    "<details><summary>more</summary><code>{}</code></details>",
+                    escaped(&other.to_string())
+                ),
             }
         }
     }

@@ -24,8 +24,9 @@ use tokio::task::JoinSet;
 /// Nodes that one balancer asks: a fleet of a hundred, and its ingests and balancers. Others are left out, said at start.
 pub(crate) const NODES_ASKED: usize = 160;
 
-/// Bytes read of one answer; an ingest with its 32 broadcasts says 20 KB. A longer one counts as none.
-pub(crate) const ANSWER_BYTES: usize = 256 << 10;
+/// Bytes read of one answer: an ingest with its 32 broadcasts says 20 KB, another balancer what a hundred nodes said to
+/// it. A longer one counts as none.
+pub(crate) const ANSWER_BYTES: usize = 2 << 20;
 
 /// How often each is asked, and how long it may take.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -58,8 +59,12 @@ impl Seen {
         ["id", "balancer"].iter().find_map(|key| status[*key].as_str())
     }
 
-    fn heard(&mut self, now: Instant, status: Value) {
+    fn heard(&mut self, now: Instant, mut status: Value) {
         self.missed = 0;
+        // Two balancers that tell each other what the other told them would have no end of it.
+        if let Some(of_balancer) = status.as_object_mut().filter(|status| status.contains_key("nodes")) {
+            of_balancer.retain(|key, _| !["nodes", "edges", "broadcasts"].contains(&key.as_str()));
+        }
         let cpu = |status: &Value| status["process"]["cpu_seconds"].as_f64();
         if let Some((before, last)) = &self.last
             && let (Some(was), Some(is)) = (cpu(last), cpu(&status))
@@ -305,6 +310,21 @@ mod tests {
         assert_eq!(seen.cpu_cores, Some(0.5));
         seen.heard(now + Duration::from_secs(4), cpu(0.1));
         assert_eq!(seen.cpu_cores, None);
+    }
+
+    #[test]
+    fn two_balancers_that_ask_each_other_do_not_talk_themselves_full() {
+        let operator: SocketAddr = "127.0.0.32:9090".parse().unwrap();
+        let (nodes, now) = (Nodes::new(&[operator]), Instant::now());
+        let mut said = json!({ "role": "lb", "balancer": "lb2", "edges": [], "broadcasts": [], "nodes": [] });
+        nodes.hear(operator, now, Some(said.clone()));
+        let first = nodes.to_json(now).to_string().len();
+        for _ in 0..10 {
+            said["nodes"] = nodes.to_json(now);
+            nodes.hear(operator, now, Some(said.clone()));
+        }
+        assert_eq!(nodes.to_json(now).to_string().len(), first);
+        assert_eq!(nodes.to_json(now)[0]["status"]["balancer"], "lb2");
     }
 
     #[test]

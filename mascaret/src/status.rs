@@ -124,7 +124,9 @@ pub(crate) fn of_broadcast(broadcast: &Broadcast) -> String {
     let codecs = codecs.map_or_else(String::new, |codecs| format!(" · {codecs}"));
     let age =
         broadcast.newest_segment_age_ms.map_or_else(String::new, |age| format!(" · newest {}", ago(age)));
-    format!("{} · on {} edges · {}{codecs}{age}", broadcast.id, broadcast.edges, renditions.join(", "))
+    let viewers = broadcast.viewers.map_or_else(String::new, |viewers| format!(" · {viewers} viewers"));
+    let (id, edges, ladder) = (&broadcast.id, broadcast.edges, renditions.join(", "));
+    format!("{id}{viewers} · on {edges} edges · {ladder}{codecs}{age}")
 }
 
 pub(crate) fn of_intake(intake: &Intake) -> String {

@@ -27,7 +27,9 @@ impl Role {
         let certs = format!("certificates.directory={}", certs.display());
         let mut command = Command::new(MASCARET);
         command.arg(role).args(["--set", "operator.listen=127.0.0.1:0", "--set", &certs]);
-        settings.iter().for_each(|setting| drop(command.args(["--set", setting])));
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
         command.stderr(Stdio::piped()).stdout(Stdio::null());
         let mut process = node::program::dies_with_us(&mut command).spawn().expect("the program runs");
         let mut lines = BufReader::new(process.stderr.take().expect("a pipe")).lines();

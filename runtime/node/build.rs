@@ -20,7 +20,10 @@ fn main() {
                 Some("css") => "text/css; charset=utf-8",
                 _ => continue,
             };
-            writeln!(table, "    ({name:?}, {media_type:?}, include_bytes!({path:?})),")
+            // A copy: whoever builds the page anew while we compile takes nothing away.
+            let copy = out.join(&name);
+            fs::copy(&path, &copy).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            writeln!(table, "    ({name:?}, {media_type:?}, include_bytes!({copy:?})),")
                 .expect("writing to memory does not fail");
         }
     } else {

@@ -120,6 +120,8 @@ pub(crate) struct Broadcast {
     pub(crate) renditions: Vec<Rendition>,
     /// How many edges have it.
     pub(crate) edges: u64,
+    /// Who asked for steering of late, by the balancer's count.
+    pub(crate) viewers: Option<u64>,
     /// The oldest over the edges that were asked.
     pub(crate) newest_segment_age_ms: Option<u64>,
     pub(crate) ingests: Vec<Intake>,
@@ -156,6 +158,7 @@ impl Broadcast {
                 id: text(it, "id").unwrap_or_default(),
                 renditions: list(it.get("renditions")).map(Rendition::of).collect(),
                 edges: it["edges"].as_u64().unwrap_or(0),
+                viewers: it["viewers"].as_u64(),
                 ..Self::default()
             })
             .collect();

@@ -91,9 +91,16 @@ impl Browser {
     }
 
     /// Runs this in each page that is opened from now on, before any script of its own.
+    #[allow(dead_code, reason = "each file of stories takes what it needs")]
     pub(crate) fn before_every_page(&self, script: &str) {
         let order = json!({ "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": { "source": script } });
         self.command("POST", "/goog/cdp/execute", Some(&order));
+    }
+
+    /// Gives the window another size.
+    #[allow(dead_code, reason = "each file of stories takes what it needs")]
+    pub(crate) fn resize(&self, width: u32, height: u32) {
+        self.command("POST", "/window/rect", Some(&json!({ "width": width, "height": height })));
     }
 
     /// Runs a function's body in the page; what it returns.

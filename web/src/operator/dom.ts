@@ -25,10 +25,13 @@ export function rows<T>(body: HTMLElement, items: T[], key: (item: T) => string,
     const old = known.get(key(item));
     if (old && old.outerHTML === made.outerHTML) return old;
     if (old?.contains(document.activeElement)) {
-      // The row that is being worked in changes cell by cell.
+      // The row that is being worked in changes cell by cell, and the focus stays on what was focused.
       [...made.children].forEach((cell, at) => {
         const before = old.children[at];
-        if (before && !before.contains(document.activeElement) && before.outerHTML !== cell.outerHTML) before.replaceWith(cell);
+        if (!before || before.outerHTML === cell.outerHTML) return;
+        const had = before.contains(document.activeElement);
+        before.replaceWith(cell);
+        if (had) cell.querySelector<HTMLElement>('button, a')?.focus();
       });
       return old;
     }

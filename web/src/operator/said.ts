@@ -32,6 +32,8 @@ export interface BroadcastTold {
   id: string;
   segment_ms: number;
   live_since_unix_ms: number;
+  /** Who asked for steering of late. */
+  viewers?: number;
   edges: number;
   renditions: Rendition[];
 }

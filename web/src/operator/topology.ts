@@ -55,7 +55,7 @@ export function topology(scene: Scene, width: number): SVGElement {
       const lines = Math.ceil(column.length / perRow);
       y += lines * (rowHeight + 8) + (lines > 0 ? gap : 0);
     }
-    height = y;
+    height = y - gap;
   } else {
     const most = Math.max(1, ...columns.map((column) => column.length));
     const [rowHeight, gap] = [44, 12];

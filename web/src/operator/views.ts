@@ -76,20 +76,21 @@ function outcome(): { element: HTMLElement; run(what: () => Promise<string>): Pr
 
 export function cluster(confirm: Confirm): View {
   const summary = tiles(['Viewers', 'To viewers', 'Edges ready', 'Broadcasts', 'Fleet']);
-  const [viewers, egress] = [new Plot(), new Plot()];
+  const [viewers, egress] = [new Plot(), new Plot(6)];
   const plots = h('div', { class: 'plots' }, h('figure', {}, h('figcaption', {}, 'Viewers, ten minutes'), viewers.element), h('figure', {}, h('figcaption', {}, 'To viewers, ten minutes'), egress.element));
   const drawing = h('div', { class: 'drawing' });
   const drawn = h('section', { 'aria-labelledby': 'flows' }, h('h2', { id: 'flows' }, 'Who feeds whom'), drawing);
   const edges = table('Edges', ['Edge', 'State', 'Viewers', 'To viewers', 'Filled', 'CPU', '99 of 100 within', 'Newest segment', '']);
   const done = outcome();
   edges.element.append(done.element);
-  const broadcasts = table('Broadcasts', ['Broadcast', 'Codec', 'Ladder', 'Picture group', 'Input', 'Newest segment', 'Ingests']);
+  const broadcasts = table('Broadcasts', ['Broadcast', 'Viewers', 'Codec', 'Ladder', 'Picture group', 'Input', 'Newest segment', 'Ingests']);
   const nodes = table('Nodes', ['Node', 'Role', 'Operator', 'State', 'CPU', 'Memory', 'Version']);
   const log = new Log(false);
 
   const show = (said: Status) => {
     const all = said.edges ?? [];
     const known = said.nodes ?? [];
+    for (const edge of all) latest.set(edge.id, edge);
     const ready = all.filter((edge) => edge.state === 'ready').length;
     const sent = all.reduce((sum, edge) => sum + (edge.egress_bits ?? 0), 0);
     const live = told(said);
@@ -105,7 +106,7 @@ export function cluster(confirm: Confirm): View {
       const ages = known.flatMap((node) => (node.status ? lanes(node.status) : [])).filter((lane) => lane.id === it.id && lane.listed && !lane.ended);
       const age = ages.length > 0 ? Math.max(...ages.map((lane) => lane.newest_segment_age_ms)) : null;
       const input = ingests.find(([, intake]) => intake.input_bits)?.[1];
-      return h('tr', {}, nameCell(it.id), cell('Codec', it.renditions[0]?.codecs ?? '–'), cell('Ladder', it.renditions.map((rung) => `${rung.id} ${rate(rung.bandwidth_bits)}`).join(', ')), cell('Picture group', seconds(input?.picture_group_ms)), cell('Input', rate(input?.input_bits)), cell('Newest segment', age === null ? '–' : `${seconds(age)} ago`, age !== null && age > STALE_MS ? 'wrong' : ''), cell('Ingests', ingests.map(([ingest, intake]) => `${ingest}: ${intakeSays(intake)}`).join('; ') || '–'));
+      return h('tr', {}, nameCell(it.id), cell('Viewers', whole(it.viewers), 'number'), cell('Codec', it.renditions[0]?.codecs ?? '–'), cell('Ladder', it.renditions.map((rung) => `${rung.id} ${rate(rung.bandwidth_bits)}`).join(', ')), cell('Picture group', seconds(input?.picture_group_ms)), cell('Input', rate(input?.input_bits)), cell('Newest segment', age === null ? '–' : `${seconds(age)} ago`, age !== null && age > STALE_MS ? 'wrong' : ''), cell('Ingests', ingests.map(([ingest, intake]) => `${ingest}: ${intakeSays(intake)}`).join('; ') || '–'));
     });
     nodes.empty.textContent = known.length > 0 ? '' : 'This balancer is told of no other operator listeners (lb.nodes), so CPU, input and drain buttons are missing here.';
     rows(nodes.body, known, (node) => node.operator, nodeRow);
@@ -117,12 +118,16 @@ function own(nodes: NodeTold[], role: string, id: string): NodeTold | undefined 
   return nodes.find((node) => node.status?.role === role && name(node.status) === id);
 }
 
+/** Edges as last told: a row that has not changed keeps its button. */
+const latest = new Map<string, EdgeTold>();
+
 function edgeRow(edge: EdgeTold, node: NodeTold | undefined, confirm: Confirm, done: ReturnType<typeof outcome>): HTMLElement {
   const drains = edge.state === 'draining' || (node?.status?.draining ?? false);
   const button = h('button', { type: 'button' }, drains ? 'Take viewers' : 'Drain');
   button.setAttribute('aria-label', `${drains ? 'Let take viewers again:' : 'Drain'} ${edge.id}`);
   button.addEventListener('click', async () => {
-    const question = drains ? `Shall ${edge.id} take viewers again?` : `Drain ${edge.id}? It takes nobody new, and ${some(edge.viewers ?? 0, 'viewer goes', 'viewers go')} to other edges.`;
+    const viewers = latest.get(edge.id)?.viewers ?? 0;
+    const question = drains ? `Shall ${edge.id} take viewers again?` : `Drain ${edge.id}? It takes nobody new, and ${some(viewers, 'viewer goes', 'viewers go')} to other edges.`;
     if (await confirm(question, drains ? 'Take viewers' : 'Drain')) await done.run(() => turn(`/admin/edges/${encodeURIComponent(edge.id)}/${drains ? 'ready' : 'drain'}`));
   });
   const filled = edge.capacity_bits && edge.egress_bits !== null && edge.egress_bits !== undefined ? edge.egress_bits / edge.capacity_bits : null;
@@ -161,7 +166,7 @@ export function scene(said: Status): Scene {
 
 export function edge(confirm: Confirm): View {
   const summary = tiles(['State', 'Viewers', 'To viewers', '99 of 100 within', 'CPU', 'Memory', 'Windows', 'Driver']);
-  const [viewers, egress] = [new Plot(), new Plot()];
+  const [viewers, egress] = [new Plot(), new Plot(6)];
   const plots = h('div', { class: 'plots' }, h('figure', {}, h('figcaption', {}, 'Viewers, ten minutes'), viewers.element), h('figure', {}, h('figcaption', {}, 'To viewers, ten minutes'), egress.element));
   const links = h('p', { class: 'about' });
   const button = h('button', { type: 'button' }, 'Drain');

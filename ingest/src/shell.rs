@@ -3,8 +3,8 @@
 use crate::broadcasts::{Broadcasts, Workshop};
 use crate::clock::Clock;
 use crate::door::Entrance;
-use crate::failover;
 use crate::exporter::Exporter;
+use crate::failover;
 use crate::line::Plan;
 use crate::metrics::{Metrics, Parts};
 use crate::process::Program;

@@ -2,8 +2,7 @@
 //! happened is told as it happens, and the policy of the page refuses nothing of its own. No media. Without Chromium, or
 //! without `mascaret-transcode`, nothing is tested; in a build without `make web` the plain page is. All that is said.
 
-#[path = "browser/processes.rs"]
-mod processes;
+mod stage;
 #[path = "browser/webdriver.rs"]
 mod webdriver;
 
@@ -11,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use processes::Ours;
+use stage::processes::Ours;
 use webdriver::Browser;
 
 const MASCARET: &str = env!("CARGO_BIN_EXE_mascaret");
@@ -36,7 +35,7 @@ fn the_cluster_is_seen_and_an_edge_is_drained_by_its_button() {
         ["--json", "--no-sources", "--edges", "2", "--for", "150s", "--port-offset", PORT_OFFSET, "--dir"];
     command.arg("demo").args(words).arg(folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
     let _demo = Ours(node::program::dies_with_us(&mut command).spawn().expect("mascaret demo"));
-    let browser = Browser::start(&driver);
+    let browser = Browser::start(&driver, &[]);
     listens();
 
     the_plain_page_has_tables(&browser);

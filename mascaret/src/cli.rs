@@ -111,7 +111,7 @@ Examples:
   mascaret plan --viewers 60000 --bitrate 3.5M --link 25G --redundancy 2 --tls
   mascaret plan --viewers 5000 --bitrate 2.5M --link 10G --broadcasts 20 --ladder 5M,2.5M,1M,0.6M --ingest-link 1G
   mascaret plan --viewers 5000 --bitrate 3.5M --link 10G --json | jq .fleet.edges")]
-    Plan(Capacity),
+    Plan(Plan),
     /// Say everything that is wrong with settings, or what holds and where it came from.
     #[command(after_help = "\
 Examples:
@@ -449,7 +449,7 @@ pub(crate) struct Top {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Capacity {
+pub(crate) struct Plan {
     /// How many watch at a time.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     pub(crate) viewers: u32,

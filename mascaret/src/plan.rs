@@ -14,7 +14,7 @@ use crate::{DONE, cli, failed};
 use costs::Costs;
 use sum::{Fleet, Layers, Wanted};
 
-pub(crate) fn run(args: &cli::Capacity) -> ExitCode {
+pub(crate) fn run(args: &cli::Plan) -> ExitCode {
     let Some(costs) = Costs::measured() else {
         return failed("benches/results/edge.json, as it was when this program was built, has other rows");
     };

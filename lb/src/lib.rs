@@ -36,6 +36,7 @@ mod ring;
 mod rulings;
 mod settings;
 mod shell;
+mod switch;
 mod told;
 
 pub use l4::L4Settings;

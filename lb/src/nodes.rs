@@ -5,10 +5,6 @@
 //! Lives here: the asking, what is remembered of it, what it has to say as events, and the way back to an edge's switch.
 //! Does not live here: what a node says (`node::operator`).
 
-use axum::Router;
-use axum::extract::Path;
-use axum::http::StatusCode;
-use axum::routing::post;
 use node::Stop;
 use node::events::{Events, Happening, Kind};
 use node::logs::Level;
@@ -236,37 +232,16 @@ fn parsed(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
     Some((status, answer[end + 4..].to_vec()))
 }
 
-/// `POST /admin/edges/{id}/drain` and `/ready`: turns that edge's own switch, where its operator is one of ours.
-pub(crate) fn admin(nodes: Nodes, events: Events) -> Router {
-    let turn = move |Path((edge, switch)): Path<(String, String)>| {
-        let (nodes, events) = (nodes.clone(), events.clone());
-        async move {
-            if switch != "drain" && switch != "ready" {
-                return (StatusCode::NOT_FOUND, "there is /admin/edges/{id}/drain and …/ready\n".to_owned());
-            }
-            let Some(operator) = nodes.operator_of(&edge) else {
-                let said = format!("no operator listener of {edge:?} is among lb.nodes\n");
-                return (StatusCode::NOT_FOUND, said);
-            };
-            match ask(operator, &format!("POST /admin/{switch}")).await {
-                Some((200, said)) => {
-                    let text = format!("the operator told {edge} to {}", word(&switch));
-                    events.tell(Happening::new(Level::Info, Kind::EdgeStanding, text).of_node(&edge));
-                    (StatusCode::OK, format!("{edge}: {}", String::from_utf8_lossy(&said)))
-                }
-                Some((status, said)) => {
-                    let said = String::from_utf8_lossy(&said).into_owned();
-                    (StatusCode::BAD_GATEWAY, format!("{edge} at {operator} answered {status}: {said}"))
-                }
-                None => (StatusCode::BAD_GATEWAY, format!("{edge} at {operator} does not answer\n")),
-            }
-        }
-    };
-    Router::new().route("/edges/{id}/{switch}", post(turn))
-}
+/// How a node answered, or that it did not.
+pub(crate) type Switched = Option<(u16, String)>;
 
-fn word(switch: &str) -> &str {
-    if switch == "drain" { "drain" } else { "take viewers again" }
+impl Nodes {
+    /// Turns an edge's own switch, `drain` or `ready`, where its operator is one of ours.
+    pub(crate) async fn switch(&self, edge: &str, switch: &str) -> Option<(SocketAddr, Switched)> {
+        let operator = self.operator_of(edge)?;
+        let answer = ask(operator, &format!("POST /admin/{switch}")).await;
+        Some((operator, answer.map(|(status, said)| (status, String::from_utf8_lossy(&said).into_owned()))))
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! The door by which the directory says how edges stand: to the routers of all cores, and to the edge itself.
 
-#![allow(dead_code, reason = "the directory, which says it, is wired in after this door")]
-
 use crate::hub::Event;
 use edgefan::NodeId;
 use node::fan::control::server::ControlServer;

@@ -37,7 +37,8 @@ pub struct Settings {
     /// Where the operator's word on edges is kept.
     pub directory: DirectorySettings,
     /// Operator listeners of the cluster's other nodes, each a numeric `address:port`, at most 160: the cluster page and
-    /// `mascaret status` show what they say, and drain edges through them. Viewers never depend on it. Default: none.
+    /// `mascaret status` show what they say. Where no directory is named they drain edges through them. Viewers never
+    /// depend on it. Default: none.
     pub nodes: Vec<Address>,
     /// How tokens are sealed.
     pub tickets: TicketSettings,

@@ -8,8 +8,9 @@ use crate::keyring::Keyring;
 use crate::metrics::{Counts, Exporter};
 use crate::nodes::{self, Nodes};
 use crate::rulings::Rulings;
+use crate::switch::Board;
 use crate::told::Teller;
-use crate::{Settings, api, directory, keys, l4, probe};
+use crate::{Settings, api, directory, keys, l4, probe, switch};
 use node::certs::Shown;
 use node::fan::control::{peers, server};
 use node::operator::{Panel, Readiness};
@@ -155,8 +156,13 @@ pub fn run_telling(
     let l4 = l4::start(&settings.l4, &fleet, &passed, &node.stop).map_err(LbError::L4)?;
     let exporter = Exporter { l4: passed, cores: counts, runtime: handle, fleet: fleet.clone() };
     let nodes = nodes(&settings, &node)?;
-    let admin = keys::admin(settings.tickets.clone(), events.clone())
-        .merge(nodes::admin(nodes.clone(), node.events.clone()));
+    let board = Board {
+        directory: settings.directory.clone(),
+        nodes: nodes.clone(),
+        fleet: fleet.clone(),
+        events: node.events.clone(),
+    };
+    let admin = keys::admin(settings.tickets.clone(), events.clone()).merge(switch::admin(board));
     let mut panel = panel(settings.id.to_string(), exporter, fleet.clone(), nodes, node.drain.clone(), admin);
     let (exporter, control) = (directory::Exporter { following, control: control.clone() }, control);
     panel.registry.register_collector(Box::new(exporter));

@@ -46,9 +46,13 @@ fn wait<T>(what: &str, mut wanted: impl FnMut() -> Option<T>) -> T {
 
 /// Status, fields and body of one GET on a connection of its own; `None` where nobody answers.
 fn get(at: SocketAddr, path: &str) -> Option<(u16, String, String)> {
+    ask(at, &format!("GET {path} HTTP/1.1\r\nHost: x"))
+}
+
+fn ask(at: SocketAddr, head: &str) -> Option<(u16, String, String)> {
     let mut socket = TcpStream::connect_timeout(&at, Duration::from_secs(2)).ok()?;
     socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    write!(socket, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+    write!(socket, "{head}\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer).ok()?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -393,12 +397,37 @@ fn every_command_of_the_page_does_what_it_says() {
             _ => {}
         }
     }
+    the_button_writes_the_directory(&fleet);
     is_over.store(true, Ordering::Release);
     for viewer in viewers {
         let (longest, asked) = viewer.join().expect("a viewer");
         println!("longest without a playlist: {longest:?}; edges asked for by all: {asked}");
         assert!(longest < Duration::from_secs(3), "a viewer had nothing to watch for {longest:?}");
     }
+}
+
+/// What the cluster page's buttons do; not for pages of other sites, and not of a name mistyped.
+fn the_button_writes_the_directory(fleet: &Fleet) {
+    let lb = fleet.operator("lb");
+    let post = |edge: &str, switch: &str, fields: &str| {
+        let path = format!("/admin/edges/{edge}/{switch}");
+        let host = format!("{lb}\r\nContent-Length: 0{fields}");
+        ask(lb, &format!("POST {path} HTTP/1.1\r\nHost: {host}")).expect("the balancer's operator")
+    };
+    let written = || std::fs::read_to_string(fleet.path("edges.toml")).unwrap_or_default();
+    assert_eq!(post("edge1", "drain", "\r\nOrigin: http://elsewhere.example").0, 403);
+    assert_eq!(post("edge1", "drain", "\r\nSec-Fetch-Site: cross-site").0, 403);
+    assert_eq!(post("edge9", "drain", "").0, 404);
+    assert_eq!(post("edge1", "turn", "").0, 404);
+    assert!(!written().contains("drain") && !written().contains("edge9"), "{}", written());
+    let (status, _, said) = post("edge1", "drain", &format!("\r\nOrigin: http://{lb}"));
+    assert_eq!((status, said.as_str()), (200, "edge1: drain in the directory\n"));
+    assert!(written().contains("drain"), "{}", written());
+    wait("edge1 to drain", || (fleet.state("edge1")["state"] == "draining").then_some(()));
+    assert_eq!(post("edge1", "ready", "").0, 200);
+    wait("edge1 to be ready", || (fleet.state("edge1")["state"] == "ready").then_some(()));
+    let events = ask(lb, "GET /admin/events HTTP/1.1\r\nHost: x").expect("events").2;
+    assert!(events.contains("the operator drains edge1"), "{events}");
 }
 
 #[test]

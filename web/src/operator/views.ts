@@ -108,7 +108,7 @@ export function cluster(confirm: Confirm): View {
       const input = ingests.find(([, intake]) => intake.input_bits)?.[1];
       return h('tr', {}, nameCell(it.id), cell('Viewers', whole(it.viewers), 'number'), cell('Codec', it.renditions[0]?.codecs ?? '–'), cell('Ladder', it.renditions.map((rung) => `${rung.id} ${rate(rung.bandwidth_bits)}`).join(', ')), cell('Picture group', seconds(input?.picture_group_ms)), cell('Input', rate(input?.input_bits)), cell('Newest segment', age === null ? '–' : `${seconds(age)} ago`, age !== null && age > STALE_MS ? 'wrong' : ''), cell('Ingests', ingests.map(([ingest, intake]) => `${ingest}: ${intakeSays(intake)}`).join('; ') || '–'));
     });
-    nodes.empty.textContent = known.length > 0 ? '' : 'This balancer is told of no other operator listeners (lb.nodes), so CPU, input and drain buttons are missing here.';
+    nodes.empty.textContent = known.length > 0 ? '' : 'This balancer is told of no other operator listeners (lb.nodes), so CPU and input are missing here, and drain buttons need a directory (lb.directory).';
     rows(nodes.body, known, (node) => node.operator, nodeRow);
   };
   return { elements: [summary.element, drawn, edges.element, broadcasts.element, plots, nodes.element, log.element], show };
@@ -122,7 +122,8 @@ function own(nodes: NodeTold[], role: string, id: string): NodeTold | undefined 
 const latest = new Map<string, EdgeTold>();
 
 function edgeRow(edge: EdgeTold, node: NodeTold | undefined, confirm: Confirm, done: ReturnType<typeof outcome>): HTMLElement {
-  const drains = edge.state === 'draining' || (node?.status?.draining ?? false);
+  // By its own switch, or by the operator's word in the directory.
+  const drains = edge.state === 'draining' || (edge.standing ?? 'active') !== 'active' || (node?.status?.draining ?? false);
   const button = h('button', { type: 'button' }, drains ? 'Take viewers' : 'Drain');
   button.setAttribute('aria-label', `${drains ? 'Let take viewers again:' : 'Drain'} ${edge.id}`);
   button.addEventListener('click', async () => {
@@ -131,7 +132,7 @@ function edgeRow(edge: EdgeTold, node: NodeTold | undefined, confirm: Confirm, d
     if (await confirm(question, drains ? 'Take viewers' : 'Drain')) await done.run(() => turn(`/admin/edges/${encodeURIComponent(edge.id)}/${drains ? 'ready' : 'drain'}`));
   });
   const filled = edge.capacity_bits && edge.egress_bits !== null && edge.egress_bits !== undefined ? edge.egress_bits / edge.capacity_bits : null;
-  const standing = edge.standing && edge.standing !== 'active' && !drains ? ` (${edge.standing})` : '';
+  const standing = edge.standing && edge.standing !== 'active' && !edge.state.startsWith(edge.standing) ? ` (${edge.standing})` : '';
   const age = edge.newest_segment_age_ms;
   return h('tr', {}, nameCell(edge.id), cell('State', state(edge.state + standing)), cell('Viewers', whole(edge.viewers), 'number'), cell('To viewers', rate(edge.egress_bits), 'number'), cell('Filled', bar(filled)), cell('CPU', cores(node?.cpu_cores), 'number'), cell('99 of 100 within', millis(node?.status?.p99_ms), 'number'), cell('Newest segment', age === null || age === undefined ? '–' : `${seconds(age)} ago`, (age ?? 0) > STALE_MS ? 'number wrong' : 'number'), cell('', node?.answers ? button : ''));
 }

@@ -114,7 +114,8 @@ fn every_metric_is_documented_and_every_row_is_told() {
     let lb = ["http=127.0.0.1:0", "https=127.0.0.1:0", "control=127.0.0.1:0", "cores=1", &directory];
     let lb = Role::start("lb", certs, &lb);
     held_to_the_page("lb", &lb.told("mascaret_lb_broadcasts"));
-    let edge = ["http=127.0.0.1:0", "https=127.0.0.1:0", "cores=1", "relay.listen=127.0.0.1:0"];
+    let edge =
+        ["http=127.0.0.1:0", "https=127.0.0.1:0", "cores=1", "relay.listen=127.0.0.1:0", "lobby=127.0.0.1:1"];
     let edge = Role::start("edge", certs, &edge);
     held_to_the_page("edge", &edge.told("mascaret_edge_ready"));
     match node::program::transcode(None) {

@@ -4,6 +4,7 @@ use crate::error::BenchError;
 use crate::feed::{Ingest, RENDITIONS};
 use crate::ground::{Ground, Network, Space};
 use crate::ours::{EdgePlan, Ours, Store, until};
+use crate::parlour::Parlour;
 use crate::rows::{Kind, Row, Who};
 use crate::servers::Server;
 use crate::theirs::{self, Files};
@@ -40,6 +41,7 @@ pub(crate) struct Cast {
     /// Whether the edge was started with a balancer to tell.
     is_linked: bool,
     pub(crate) ingest: Ingest,
+    pub(crate) parlour: Parlour,
     pub(crate) files: Files,
     pub(crate) ours: Ours,
     /// Last, so that it is taken away last.
@@ -52,6 +54,7 @@ impl Cast {
         let ground = Ground::lay()?;
         let ours = Ours::prepare(&ground, program)?;
         let ingest = Space::Server.within(|| Ingest::start(&ours.certificates()))?;
+        let parlour = Space::Server.within(|| Parlour::start(&ours.certificates()))?;
         let edge = ours.edge(EDGE)?;
         let target = ours.playlist();
         let get = |target: &str| {
@@ -73,7 +76,7 @@ impl Cast {
         }
         let files = Files::write(&ground, &ours.certificates(), (&target, &playlist), &segments)?;
         let running = BTreeMap::from([(Who::Edge, edge)]);
-        Ok(Self { running, is_linked: false, ingest, files, ours, _ground: ground })
+        Ok(Self { running, is_linked: false, ingest, parlour, files, ours, _ground: ground })
     }
 
     /// Has exactly the servers that these need running.
@@ -161,6 +164,15 @@ impl Cast {
             until(who.name(), || aim.network.viewers().within(|| aim.ask(&mut aim.connect(0)?)))?;
         }
         Ok(aim)
+    }
+
+    /// Where one is asked for chat; waits until it has the room.
+    pub(crate) fn chat(&self, who: Who, row: &Row) -> Result<Aim, BenchError> {
+        let aim = self.aim(who, row)?;
+        let chat = aim.at(&self.ours.chat());
+        let history = chat.at(&format!("{}/history", chat.target));
+        until("the room", || aim.network.viewers().within(|| history.ask(&mut history.connect(0)?)))?;
+        Ok(chat)
     }
 
     /// The small thing that a TLS connection begins with.

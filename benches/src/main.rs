@@ -12,6 +12,7 @@ mod ground;
 mod machine;
 mod meter;
 mod ours;
+mod parlour;
 mod plot;
 mod report;
 mod rows;

@@ -3,6 +3,7 @@
 use crate::error::BenchError;
 use crate::feed::{self, BROADCAST};
 use crate::ground::{Ground, Network};
+use crate::parlour;
 use crate::servers::Server;
 use crate::viewers::{Aim, Answer, PATIENCE};
 use std::fs;
@@ -118,9 +119,10 @@ impl Ours {
         let settings = format!(
             "id = '{EDGE}'\nhttp = '0.0.0.0:{http}'\nhttps = '0.0.0.0:{https}'\n\
              public_url = 'http://{}:{http}'\ncapacity = '1000000 Mbit/s'\ningests = ['{}']\n{lbs}{store}\
-             private = ['{BROADCAST}']\nticket_key = {:?}\ncores = {cores}\n{}",
+             lobby = '{}'\nprivate = ['{BROADCAST}']\nticket_key = {:?}\ncores = {cores}\n{}",
             Network::Veth.server(),
             feed::LISTEN,
+            parlour::LISTEN,
             self.files.join("ticket.key").display().to_string(),
             self.common(operator)
         );
@@ -160,6 +162,10 @@ impl Ours {
 
     pub(crate) fn playlist(&self) -> String {
         format!("/v/{}/{BROADCAST}/20k/index.m3u8", self.token)
+    }
+
+    pub(crate) fn chat(&self) -> String {
+        format!("/v/{}/{BROADCAST}/chat", self.token)
     }
 
     pub(crate) fn aim(&self, plan: EdgePlan, network: Network, target: &str) -> Aim {

@@ -90,6 +90,12 @@ pub(crate) enum Kind {
     },
     /// Ten thousand held reloads.
     Reload,
+    /// One message to ten thousand readers of chat.
+    Chat,
+    /// What such a reader costs in memory.
+    ChatMemory,
+    /// Messages at any moment, to a thousand readers.
+    ChatShown,
     Far {
         connections: usize,
     },
@@ -327,6 +333,37 @@ pub(crate) const ROWS: &[Row] = &[
         who: &[Edge],
         goals: &[alone(Edge, AtMost(50.0))],
         quick: &[Edge],
+    },
+    Row {
+        key: "chat",
+        title: "chat: a message to 10,000 readers, the last one has it",
+        kind: Kind::Chat,
+        network: Veth,
+        unit: Unit::Millis,
+        who: &[Edge],
+        // By then the next batch is due.
+        goals: &[alone(Edge, AtMost(200.0))],
+        quick: &[],
+    },
+    Row {
+        key: "chat-memory",
+        title: "chat: memory of a reader, 10,000 of them",
+        kind: Kind::ChatMemory,
+        network: Veth,
+        unit: Unit::Bytes,
+        who: &[Edge],
+        goals: &[alone(Edge, AtMost(512.0))],
+        quick: &[],
+    },
+    Row {
+        key: "chat-shown",
+        title: "chat: said to shown at 1,000 readers, 99 of 100",
+        kind: Kind::ChatShown,
+        network: Veth,
+        unit: Unit::Millis,
+        who: &[Edge],
+        goals: &[alone(Edge, AtMost(400.0))],
+        quick: &[],
     },
     Row {
         key: "far",

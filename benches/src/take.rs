@@ -6,7 +6,7 @@ use crate::ground::{SERVER_CORE, pin_to};
 use crate::meter::{Usage, memory, process_seconds};
 use crate::rows::{Kind, Row, Unit, Who};
 use crate::run::Bench;
-use crate::viewers::{Aim, Load, Sample, counted, held, sealed, shaking};
+use crate::viewers::{Aim, Load, Sample, counted, held, reading, sealed, shaking};
 use crate::wrk;
 use std::time::Duration;
 
@@ -50,6 +50,9 @@ impl Bench<'_> {
         match row.kind {
             Kind::Idle { is_tls } => return self.idle_memory(row, who, is_tls),
             Kind::Reload => return self.reload(row, who),
+            Kind::Chat => return self.chat(row, who),
+            Kind::ChatMemory => return self.chat_memory(row, who),
+            Kind::ChatShown => return self.chat_shown(row, who),
             Kind::Cores => return self.cores(row, who),
             _ => {}
         }
@@ -159,6 +162,62 @@ impl Bench<'_> {
             release.usage.busy[1] * 1e3,
         );
         Ok(Taken { value: release.last.as_secs_f64() * 1e3, usage: None, notes: vec![note] })
+    }
+
+    /// How long one message takes to ten thousand readers.
+    fn chat(&mut self, row: &Row, who: Who) -> Result<Taken, BenchError> {
+        let aim = self.cast.chat(who, row)?;
+        let (stop, parlour) = (self.stop, &self.cast.parlour);
+        let batch = row.network.viewers().within(|| {
+            let len = reading::message(&aim, || parlour.says(), stop)?;
+            let held = reading::readers(&aim, held::MANY, stop)?;
+            reading::batch(&aim, held, len, || parlour.says(), stop)
+        })?;
+        let note = format!(
+            "half of them after {:.1} ms; server core {:.1} ms busy, viewers' {:.1} ms",
+            batch.middle.as_secs_f64() * 1e3,
+            batch.usage.busy[0] * 1e3,
+            batch.usage.busy[1] * 1e3,
+        );
+        Ok(Taken { value: batch.last.as_secs_f64() * 1e3, usage: None, notes: vec![note] })
+    }
+
+    /// What ten thousand readers add to the memory of an edge that has just had some.
+    fn chat_memory(&mut self, row: &Row, who: Who) -> Result<Taken, BenchError> {
+        self.cast.frugal_edge()?;
+        let stop = self.stop;
+        let stand = |bench: &Self, count: usize| {
+            let aim = bench.cast.chat(who, row)?;
+            let held = row.network.viewers().within(|| {
+                for _ in 0..BUSY {
+                    reading::readers(&aim, BUSY, stop)?;
+                }
+                reading::readers(&aim, count, stop)
+            })?;
+            Ok::<_, BenchError>((bench.settled_memory(who)?, held))
+        };
+        let (before, _) = stand(self, 1)?;
+        let (after, held) = stand(self, held::MANY)?;
+        drop(held);
+        self.cast.dismiss(who);
+        let value = after.saturating_sub(before) as f64 / held::MANY as f64;
+        Ok(Taken { value, usage: None, notes: Vec::new() })
+    }
+
+    /// How long after it was said a message is shown.
+    fn chat_shown(&mut self, row: &Row, who: Who) -> Result<Taken, BenchError> {
+        const READERS: usize = 1_000;
+        const SAID: usize = 100;
+        let aim = self.cast.chat(who, row)?;
+        let (stop, parlour) = (self.stop, &self.cast.parlour);
+        let took = row.network.viewers().within(|| {
+            let len = reading::message(&aim, || parlour.says(), stop)?;
+            let held = reading::readers(&aim, READERS, stop)?;
+            reading::shown(&aim, held, len, SAID, || parlour.says(), stop)
+        })?;
+        let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+        let note = format!("{SAID} messages: half after {:.1} ms, all after {:.1} ms", at(0.5), at(1.0));
+        Ok(Taken { value: at(0.99), usage: None, notes: vec![note] })
     }
 
     /// What an answer costs the server's processes, and how its connections fell on its cores.

@@ -1,10 +1,11 @@
 //! The viewers every server is measured with: they ask, and let the kernel throw away what comes.
 //!
 //! Lives here: what they aim at, what a window of them says, one asking at leisure. Does not live here: the loops that
-//! ask as fast as they can (`counted` plain, `sealed` in TLS, `shaking` handshakes) or that wait (`held`).
+//! ask as fast as they can (`counted` plain, `sealed` in TLS, `shaking` handshakes) or that wait (`held`, `reading`).
 
 pub(crate) mod counted;
 pub(crate) mod held;
+pub(crate) mod reading;
 pub(crate) mod sealed;
 pub(crate) mod shaking;
 

@@ -26,13 +26,20 @@ await mkdir('dist/assets', { recursive: true });
 const worker = await readFile('node_modules/hls.js/dist/hls.worker.js');
 const workerName = named('worker', 'js', worker);
 await writeFile(`dist/assets/${workerName}`, worker);
-const script = await bundle('src/main.ts', { WORKER_PATH: JSON.stringify(`/assets/${workerName}`) });
 const style = await bundle('src/style.css');
-const names = { script: named('page', 'js', script), style: named('page', 'css', style) };
-await writeFile(`dist/assets/${names.script}`, script);
-await writeFile(`dist/assets/${names.style}`, style);
-const index = (await readFile('src/index.html', 'utf8'))
-  .replace('{{style}}', `/assets/${names.style}`)
-  .replace('{{script}}', `/assets/${names.script}`);
-await writeFile('dist/index.html', index);
-console.log(`web: ${names.script} ${(script.length / 1000).toFixed(0)} kB, ${names.style} ${(style.length / 1000).toFixed(0)} kB`);
+const styleName = named('page', 'css', style);
+await writeFile(`dist/assets/${styleName}`, style);
+// The balancers' page, and the lobby's.
+for (const [page, entry, name] of [
+  ['index.html', 'src/main.ts', 'page'],
+  ['lobby.html', 'src/lobby/main.ts', 'lobby'],
+]) {
+  const script = await bundle(entry, { WORKER_PATH: JSON.stringify(`/assets/${workerName}`) });
+  const scriptName = named(name, 'js', script);
+  await writeFile(`dist/assets/${scriptName}`, script);
+  const html = (await readFile(`src/${page}`, 'utf8'))
+    .replace('{{style}}', `/assets/${styleName}`)
+    .replace('{{script}}', `/assets/${scriptName}`);
+  await writeFile(`dist/${page}`, html);
+  console.log(`web: ${scriptName} ${(script.length / 1000).toFixed(0)} kB`);
+}

@@ -22,7 +22,8 @@ async function json<T>(path: string): Promise<T> {
   return (await answer.json()) as T;
 }
 
-export async function broadcasts(): Promise<Broadcast[]> {
-  const answer = await json<{ broadcasts: Broadcast[] }>('/api/v1/broadcasts');
+/** What is on the air, by this balancer or the one whose page this is. */
+export async function broadcasts(balancer = ''): Promise<Broadcast[]> {
+  const answer = await json<{ broadcasts: Broadcast[] }>(`${balancer}/api/v1/broadcasts`);
   return answer.broadcasts;
 }

@@ -100,7 +100,7 @@ export class Controls {
     };
     document.addEventListener('keydown', (event) => {
       const on = event.target as HTMLElement;
-      const hasOwnKeys = on.matches('select, input') || (on.matches('button, a') && event.key === ' ');
+      const hasOwnKeys = on.matches('select, input') || on.closest('.chat') !== null || (on.matches('button, a') && event.key === ' ');
       if (event.ctrlKey || event.metaKey || event.altKey || hasOwnKeys) return;
       const act = keys[event.key];
       if (act) {

@@ -41,6 +41,8 @@ export class Player {
   constructor(
     readonly video: HTMLVideoElement,
     readonly broadcast: string,
+    /** Where its playlist is, if that is not beside this page. */
+    private source = '',
   ) {
     video.addEventListener('waiting', () => this.waits());
     video.addEventListener('playing', () => this.plays());
@@ -51,7 +53,7 @@ export class Player {
   }
 
   get url(): string {
-    return `/live/${this.broadcast}/index.m3u8`;
+    return this.source || `/live/${this.broadcast}/index.m3u8`;
   }
 
   /** Seconds between what is shown and the newest there is. */
@@ -131,7 +133,13 @@ export class Player {
     hls.attachMedia(this.video);
   }
 
+  /** Where everything of this broadcast is at any edge, with the viewer's token; empty before a playlist was there. */
+  path = '';
+
   private learn(data: ManifestLoadedData) {
+    // Two names up from a media playlist: the rendition's, and the broadcast's.
+    const [first] = data.levels;
+    if (first) this.path = new URL(first.url).pathname.split('/').slice(0, -2).join('/');
     for (const level of data.levels) this.edges.learn(new URL(level.url).origin, level.attrs['PATHWAY-ID']);
     const listed = data.sessionData?.[EDGES_ID]?.['VALUE'];
     for (const pair of listed?.split(' ') ?? []) {

@@ -38,6 +38,8 @@ export type State = 'reading' | 'looking' | 'none';
 
 /** The longest pause before edges are tried again. */
 const PAUSE_MAX_MS = 10_000;
+/** The same where no edge has ever had a chat. */
+const NONE_PAUSE_MS = 60_000;
 /** So long after the video has gone to another edge, so does this. */
 const FOLLOW_MS = 3000;
 
@@ -109,7 +111,8 @@ export class Reading {
     const round = Math.max(this.edges.all.length, 1);
     if (this.failed >= round) this.hears.state(this.hasRead ? 'looking' : 'none');
     const rounds = Math.floor(this.failed / round);
-    const pause = rounds === 0 ? 0 : Math.min(500 * 2 ** rounds, PAUSE_MAX_MS);
+    const usual = Math.min(500 * 2 ** rounds, PAUSE_MAX_MS);
+    const pause = rounds === 0 ? 0 : this.hasRead ? usual : NONE_PAUSE_MS;
     // Thousands whose edge ends do not come to the next one in the same moment.
     this.timer = setTimeout(() => this.open(), pause + Math.random() * 300);
   }

@@ -1,6 +1,7 @@
 //! A browser, driven by WebDriver (W3C) over one plain HTTP request after another.
 //!
 //! Lives here: Debian's chromedriver, its session, and the few commands the stories need.
+#![allow(dead_code, reason = "each file of stories needs other commands")]
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -106,6 +107,33 @@ impl Browser {
     /// Runs a function's body in the page; what it returns.
     pub(crate) fn run(&self, script: &str) -> Value {
         self.command("POST", "/execute/sync", Some(&json!({ "script": script, "args": [] })))
+    }
+
+    /// The same for a body that calls its last argument with the result when it has one.
+    pub(crate) fn runs_on(&self, script: &str) -> Value {
+        self.command("POST", "/execute/async", Some(&json!({ "script": script, "args": [] })))
+    }
+
+    /// Presses these keys, one after the other, wherever the focus is (W3C's codes for those without a letter: U+E004 is
+    /// Tab, U+E007 Enter).
+    pub(crate) fn types(&self, keys: &str) {
+        let key = |key: char| {
+            [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })]
+        };
+        let presses: Vec<Value> = keys.chars().flat_map(key).collect();
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": presses });
+        self.command("POST", "/actions", Some(&json!({ "actions": [keyboard] })));
+    }
+
+    /// So many pixels wide, as a telephone is below 500, and `dark` or `light`.
+    pub(crate) fn looks_like(&self, width: u32, scheme: &str) {
+        let tell = |cmd: &str, params: Value| {
+            self.command("POST", "/goog/cdp/execute", Some(&json!({ "cmd": cmd, "params": params })));
+        };
+        let size = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500 });
+        tell("Emulation.setDeviceMetricsOverride", size);
+        let feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        tell("Emulation.setEmulatedMedia", feature);
     }
 
     /// What the page's console said since last asked, a line each.

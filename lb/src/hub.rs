@@ -10,7 +10,7 @@ use edgefan::{EdgeState, NodeId, PeerWord};
 use media::{BitRate, BroadcastId};
 use node::fan::control::peers::Peers;
 use node::fan::control::server::ControlEvent;
-use routing::{By, Change, Crowd, Heard, Load, Router, Ruling, State};
+use routing::{By, Change, Crowd, Health, Heard, Load, Router, Ruling, State};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +24,9 @@ pub(crate) const WAITING_EVENTS: usize = 4096;
 
 /// How often viewers are counted, and so how long to sleep at most.
 const COUNT: Duration = Duration::from_secs(1);
+
+/// How often edges whose links a successor has are heard here as they were last, so that none grows silent.
+const HOLD: Duration = Duration::from_millis(200);
 
 /// What reaches the hub.
 #[derive(Debug)]
@@ -45,6 +48,8 @@ pub(crate) enum Event {
     Ruled(EdgeId, Ruling),
     /// The operator wants other ticket keys.
     Keys(keys::Wish, oneshot::Sender<keys::Told>),
+    /// A successor is to have the links: what was known holds until it does, or until it is not to have them.
+    Aside(bool),
     /// Be done.
     End,
 }
@@ -77,6 +82,8 @@ pub(crate) struct Hub {
     pub(crate) keyring: Keyring,
     /// `None` where no other balancer is named.
     pub(crate) peers: Option<Peers>,
+    /// What edges said last, while a successor has their links; and when it is said again.
+    pub(crate) held: Option<(Instant, Vec<(EdgeId, Load)>)>,
 }
 
 impl Hub {
@@ -87,7 +94,8 @@ impl Hub {
         self.open(&mut lock(&fleet));
         loop {
             let due = lock(&fleet).router.deadline();
-            let due = due.into_iter().chain(self.keyring.deadline()).fold(count_at, Instant::min);
+            let held = self.held.as_ref().map(|(at, _)| *at);
+            let due = due.into_iter().chain(self.keyring.deadline()).chain(held).fold(count_at, Instant::min);
             let event = match events.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(Event::End) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(event) => Some(event),
@@ -99,6 +107,7 @@ impl Hub {
                 Some(event) => self.hear(now, event, fleet),
                 None => fleet.router.expire(now),
             }
+            self.hold(now, fleet);
             if self.keyring.turn(now) {
                 self.seal(fleet);
             }
@@ -115,6 +124,15 @@ impl Hub {
     fn hear(&mut self, now: Instant, event: Event, fleet: &mut Fleet) {
         match event {
             Event::End => {}
+            Event::Aside(is_aside) => {
+                let ready = fleet.router.edges().filter(|(_, edge)| edge.health(now) == Health::Ready);
+                let ready = ready.filter_map(|(id, edge)| Some((id.clone(), *edge.load()?)));
+                self.held = is_aside.then(|| (now, ready.collect()));
+            }
+            // A link that closes now is one that a successor gets.
+            Event::Control(event) if self.held.is_some() => {
+                tracing::debug!(?event, "not heard: a successor has the links");
+            }
             Event::Reserved(reserved) => {
                 self.say(|| {
                     let reserved = reserved.iter().map(|(id, rate)| (id.to_string(), *rate));
@@ -153,6 +171,15 @@ impl Hub {
                 }
             }
         }
+    }
+
+    /// While a successor has the links.
+    fn hold(&mut self, now: Instant, fleet: &mut Fleet) {
+        let Some((_, ready)) = self.held.take_if(|(at, _)| *at <= now) else { return };
+        for (id, load) in &ready {
+            self.carry(now, Told::Heard(Heard::Load(id.clone(), *load)), fleet);
+        }
+        self.held = Some((now + HOLD, ready));
     }
 
     /// To the hub's own router and to every core, in the same order.

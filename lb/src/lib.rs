@@ -36,6 +36,7 @@ mod ring;
 mod rulings;
 mod settings;
 mod shell;
+mod succession;
 mod switch;
 mod told;
 

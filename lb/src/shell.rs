@@ -8,9 +8,11 @@ use crate::keyring::Keyring;
 use crate::metrics::{Counts, Exporter};
 use crate::nodes::{self, Nodes};
 use crate::rulings::Rulings;
+use crate::l4::L4Stop;
+use crate::succession::{Ports, Succeeded};
 use crate::switch::Board;
 use crate::told::Teller;
-use crate::{Settings, api, directory, keys, l4, probe, switch};
+use crate::{Settings, api, directory, keys, l4, probe, succession, switch};
 use node::certs::Shown;
 use node::fan::control::{peers, server};
 use node::operator::{Panel, Readiness};
@@ -20,6 +22,7 @@ use prometheus_client::registry::Registry;
 use routing::Health;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -62,6 +65,14 @@ pub enum LbError {
     /// Viewers cannot be listened to.
     #[error("lb.http or lb.https: {0}")]
     Start(#[from] percore::StartError),
+    /// A predecessor could not be relieved, or the sockets cannot be offered.
+    #[error("operator.handover {}: {error}", path.display())]
+    Handover {
+        /// Its value.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// The directory cannot be opened.
     #[error("lb.directory: {0}")]
     Directory(node::directory::DirectoryError),
@@ -100,7 +111,8 @@ pub fn run_telling(
     let ring = keys::read(&settings.tickets)?;
     let keys = ring.openers();
     let (tls, shown) = settings.https.map(|_| tls(&node, &keys)).transpose()?.unzip();
-    let config = config(&settings, &node, tls.as_ref());
+    let mut ports = Ports::default();
+    let config = config(&settings, &node, tls.as_ref(), &mut ports)?;
     let control_tls = node.certificates.cluster_server_config()?;
 
     let counts: Vec<Arc<Counts>> = (0..config.core_count()).map(|_| Arc::default()).collect();
@@ -125,19 +137,22 @@ pub fn run_telling(
         ingests: settings.ingests.iter().map(|ingest| ingest.0.clone()).collect(),
         keys: keys::for_links(keys.iter()),
     };
+    let failed = |error| LbError::Control { address: settings.control.0, error };
+    let control_door = ports.listen(&node, "control", settings.control.0).map_err(failed)?;
     let to_hub = events.clone();
     // What comes before the hub listens waits for it.
-    let control = server::start(control_settings, control_tls, move |event| {
+    let control = server::start_on(control_door, control_settings, control_tls, move |event| {
         // The hub is gone only when the program ends.
         let _ = to_hub.send(Event::Control(event));
     })
-    .map_err(|error| LbError::Control { address: settings.control.0, error })?;
+    .map_err(failed)?;
     let hub = Hub {
         node: settings.id.0.clone(),
         fleet: fleet.clone(),
         teller: Teller::new(handle.clone()),
         keyring: Keyring::new(ring, settings.tickets.clone(), control.clone(), tls.clone()),
         peers: peers(&settings, &node)?,
+        held: None,
     };
     let hub = std::thread::Builder::new().name("hub".into()).spawn(move || hub.run(&heard));
     let hub = hub.map_err(LbError::Thread)?;
@@ -153,8 +168,9 @@ pub fn run_telling(
             .map_err(LbError::Thread)?;
     }
     let passed = Arc::default();
-    let l4 = l4::start(&settings.l4, &fleet, &passed, &node.stop).map_err(LbError::L4)?;
-    let exporter = Exporter { l4: passed, cores: counts, runtime: handle, fleet: fleet.clone() };
+    let l4_doors = l4::doors(&settings.l4, |name, address| ports.listen(&node, name, address));
+    let (l4_doors, l4_addresses) = l4_doors.map_err(LbError::L4)?;
+    let exporter = Exporter { l4: Arc::clone(&passed), cores: counts, runtime: handle, fleet: fleet.clone() };
     let nodes = nodes(&settings, &node)?;
     let board = Board {
         directory: settings.directory.clone(),
@@ -176,21 +192,37 @@ pub fn run_telling(
         http: listening.first().copied().unwrap_or(settings.http.0),
         https: listening.get(1).copied(),
         control: control.address(),
-        l4,
+        l4: l4_addresses,
     };
     tracing::info!(http = %addresses.http, https = ?addresses.https, control = %addresses.control, l4 = ?addresses.l4, "listening");
     is_listening(addresses);
     wait_for_an_edge(&node, &fleet);
+    let is_handed_over = Arc::new(AtomicBool::new(node.sockets.outlive_us()));
+    let predecessor = succession::inherit(&node, &fleet)?;
     running.accept();
+    let l4_stop = L4Stop { stop: node.stop.clone(), within: settings.drain.duration() };
+    let l4 = l4::start(&settings.l4, l4_doors, &fleet, &passed, l4_stop).map_err(LbError::L4)?;
+    let succeeded = Succeeded {
+        fleet: fleet.clone(),
+        events: events.clone(),
+        control: control.clone(),
+        is_handed_over: is_handed_over.clone(),
+        stop: node.stop.clone(),
+    };
+    let offer = succession::succeed(&node, predecessor, ports, succeeded)?;
     node.service.is_ready();
     node.stop.wait_blocking();
 
-    if node.sockets.outlive_us() {
+    drop(offer);
+    if is_handed_over.load(Ordering::Acquire) {
         running.hand_over(settings.drain.duration());
     } else {
         running.drain(settings.drain.duration());
     }
     let ended = running.join();
+    if l4.is_some_and(|thread| thread.join().is_err()) {
+        tracing::error!("the thread of lb.l4 panicked");
+    }
     control.stop();
     let _ = events.send(Event::End);
     if hub.join().is_err() {
@@ -242,25 +274,30 @@ fn wait_for_an_edge(node: &Node, fleet: &Mutex<Fleet>) {
     }
 }
 
-fn config(settings: &Settings, node: &Node, tls: Option<&TlsSource>) -> Config {
+fn config(
+    settings: &Settings,
+    node: &Node,
+    tls: Option<&TlsSource>,
+    ports: &mut Ports,
+) -> Result<Config, LbError> {
     node::descriptors::raise();
-    let on = |name, listen: Listen| {
-        let given = node.sockets.take(name, listen.address).into_iter().map(Arc::new).collect();
-        let listen = if settings.shared_port { listen.shared() } else { listen };
-        listen.on(given)
-    };
-    let mut listeners = vec![on("http", Listen::plain(settings.http.0))];
-    if let (Some(https), Some(tls)) = (settings.https, tls) {
-        listeners.push(on("https", Listen::tls(https.0, tls.clone())));
-    }
-    Config {
-        listeners,
+    let config = Config {
         cores: settings.cores.value() as usize,
         pin: settings.pin,
         driver: settings.driver.0,
         waits: true,
         ..Config::default()
+    };
+    let count = config.core_count();
+    let mut on = |name, listen: Listen| {
+        let listen = if settings.shared_port { listen.shared() } else { listen };
+        ports.open(node, name, listen, &config.limits, count)
+    };
+    let mut listeners = vec![on("http", Listen::plain(settings.http.0))?];
+    if let (Some(https), Some(tls)) = (settings.https, tls) {
+        listeners.push(on("https", Listen::tls(https.0, tls.clone()))?);
     }
+    Ok(Config { listeners, ..config })
 }
 
 /// The certificate that viewers are shown, and read again when somebody asks for it.

@@ -26,6 +26,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -52,24 +53,43 @@ pub(crate) struct L4Counts {
     pub(crate) bytes_copied: AtomicU64,
 }
 
-/// Listens at all of them, on threads of their own, until stopped; answers where.
-pub(crate) fn start(
+/// Their sockets, in the order of the settings, and where those are. Nobody is accepted yet: who comes waits.
+pub(crate) fn doors(
     settings: &[L4Settings],
-    fleet: &Arc<Mutex<Fleet>>,
-    counts: &Arc<L4Counts>,
-    stop: &Stop,
-) -> io::Result<Vec<SocketAddr>> {
-    if settings.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut addresses = Vec::new();
-    let mut doors = Vec::new();
+    mut listen: impl FnMut(&str, SocketAddr) -> io::Result<std::net::TcpListener>,
+) -> io::Result<(Vec<std::net::TcpListener>, Vec<SocketAddr>)> {
+    let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
     for settings in settings {
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", settings.listen.0));
-        let listener = std::net::TcpListener::bind(settings.listen.0).map_err(named)?;
+        let at = settings.listen.0;
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{at}: {error}"));
+        let listener = listen(&format!("l4 {at}"), at).map_err(named)?;
         listener.set_nonblocking(true)?;
         addresses.push(listener.local_addr()?);
+        listeners.push(listener);
+    }
+    Ok((listeners, addresses))
+}
+
+/// When to accept no more, and how long connections that run may go on then.
+#[derive(Debug)]
+pub(crate) struct L4Stop {
+    pub(crate) stop: Stop,
+    pub(crate) within: Duration,
+}
+
+/// Accepts at all of them, on threads of their own, until stopped; joining waits for what runs, as long as it may.
+pub(crate) fn start(
+    settings: &[L4Settings],
+    listeners: Vec<std::net::TcpListener>,
+    fleet: &Arc<Mutex<Fleet>>,
+    counts: &Arc<L4Counts>,
+    L4Stop { stop, within }: L4Stop,
+) -> io::Result<Option<JoinHandle<()>>> {
+    if settings.is_empty() {
+        return Ok(None);
+    }
+    let mut doors = Vec::new();
+    for (settings, listener) in settings.iter().zip(listeners) {
         let ends = Ends::new(settings, Arc::clone(fleet));
         let seats = Arc::new(Semaphore::new(settings.connections.value() as usize));
         doors.push((
@@ -83,18 +103,21 @@ pub(crate) fn start(
         .thread_name("l4")
         .enable_all()
         .build()?;
-    let stop = stop.clone();
-    std::thread::Builder::new().name("l4".into()).spawn(move || {
+    let counts = Arc::clone(counts);
+    let thread = std::thread::Builder::new().name("l4".into()).spawn(move || {
         runtime.block_on(async {
-            for (listener, door) in doors {
-                tokio::spawn(door.accept(listener));
-            }
+            let accepting: Vec<_> =
+                doors.into_iter().map(|(listener, door)| tokio::spawn(door.accept(listener))).collect();
             stop.wait().await;
+            accepting.iter().for_each(|task| task.abort());
+            let until = tokio::time::Instant::now() + within;
+            while counts.open.load(Relaxed) > 0 && tokio::time::Instant::now() < until {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         });
-        // Connections that run are not the balancer's to end before it ends itself.
         runtime.shutdown_background();
     })?;
-    Ok(addresses)
+    Ok(Some(thread))
 }
 
 /// One listener.

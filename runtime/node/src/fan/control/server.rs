@@ -15,12 +15,12 @@ use rustls::ServerConfig;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_rustls::server::TlsStream;
 
 /// How a balancer is set up towards edges.
@@ -101,6 +101,8 @@ pub struct ControlServer {
 struct Word {
     word: Mutex<ToTell>,
     changed: Notify,
+    /// Whether a successor is to have the links.
+    aside: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -130,10 +132,21 @@ pub fn start(
     on_event: impl FnMut(ControlEvent) + Send + 'static,
 ) -> io::Result<ControlServer> {
     let listener = listen::bind(settings.listen)?;
+    start_on(listener, settings, tls, on_event)
+}
+
+/// The same at a socket that listens already.
+pub fn start_on(
+    listener: TcpListener,
+    settings: Settings,
+    tls: Arc<ServerConfig>,
+    on_event: impl FnMut(ControlEvent) + Send + 'static,
+) -> io::Result<ControlServer> {
+    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let to_tell =
         ToTell { ingests: settings.ingests.clone(), keys: settings.keys.clone(), ..ToTell::default() };
-    let word = Arc::new(Word { word: Mutex::new(to_tell), changed: Notify::new() });
+    let word = Arc::new(Word { word: Mutex::new(to_tell), ..Word::default() });
     let said = word.clone();
     let thread = FanThread::start("control-server", Stop::new(), move |stop| async move {
         let room = Rc::new(Room {
@@ -151,7 +164,7 @@ pub fn start(
         };
         tokio::select! {
             () = stop.wait() => {}
-            ended = listen::accept(listener, tls, serve) => {
+            ended = room.doors(&listener, &tls, serve) => {
                 tracing::error!(?ended, "edges can no longer be accepted");
                 stop.wait().await;
             }
@@ -197,6 +210,11 @@ impl ControlServer {
     pub fn set_eager(&self, edges: usize) {
         self.word.lock().eager = edges;
         self.word.changed.notify_one();
+    }
+
+    /// Lets go of every link and accepts none, so that a successor at the same socket gets them; or is there again.
+    pub fn stand_aside(&self, is_aside: bool) {
+        self.word.aside.send_replace(is_aside);
     }
 
     /// How far the clocks of the edges are ahead of ours, in microseconds, as PING and PONG have it.
@@ -265,6 +283,28 @@ impl Room {
         (self.on_event.borrow_mut())(event);
     }
 
+    /// Accepts, except while a successor is to have the links.
+    async fn doors<F: Future<Output = ()>>(
+        &self,
+        listener: &TcpListener,
+        tls: &Arc<ServerConfig>,
+        serve: impl Fn(TlsStream<TcpStream>, SocketAddr) -> F + Clone + 'static,
+    ) -> io::Result<()> {
+        let mut aside = self.word.aside.subscribe();
+        loop {
+            let own = listener.try_clone()?;
+            tokio::select! {
+                ended = listen::accept(own, tls.clone(), serve.clone()) => return ended,
+                // The sender lives in the same room.
+                _ = aside.wait_for(|is_aside| *is_aside) => {}
+            }
+            for edge in self.edges.borrow().values() {
+                edge.gate.close("a successor takes over");
+            }
+            let _ = aside.wait_for(|is_aside| !*is_aside).await;
+        }
+    }
+
     /// Tells an edge whatever of the balancer's word it has not been told yet.
     fn update(&self, edge: &Edge) {
         let Some(hello) = edge.hello.borrow().clone() else { return };
@@ -324,6 +364,10 @@ impl Room {
     }
 
     async fn serve(self: Rc<Self>, stream: TlsStream<TcpStream>, peer: SocketAddr) {
+        if *self.word.aside.borrow() {
+            tracing::debug!(%peer, "shaken hands with too late: a successor has the links");
+            return;
+        }
         if self.edges.borrow().len() >= LINKS {
             tracing::warn!(%peer, limit = LINKS, "too many edges: one is refused");
             return;

@@ -115,7 +115,7 @@ impl Fleet {
             address(number, 7002),
             fleet.path("ticket.key"),
             at.replace(ETC, &fleet.path("").display().to_string()),
-            node(fleet.operator("lb")).replace('@', ""),
+            node(fleet.operator("lb")).replace('@', &format!("handover = {:?}", fleet.path("lb.sock"))),
         );
         fleet.write("lb.toml", &lb);
         for edge in ["edge1", "edge2", "edge3"] {
@@ -518,6 +518,59 @@ impl Drop for Etcd {
     fn drop(&mut self) {
         self.is_killed();
     }
+}
+
+/// Asks again and again, on a connection of its own each time, and notes every answer that is not as it should be.
+fn asks_until(lb: SocketAddr, paths: &[(String, u16)], is_over: &AtomicBool) -> (u64, Vec<String>) {
+    let (mut asked, mut wrong) = (0, Vec::new());
+    while !is_over.load(Ordering::Acquire) {
+        for (path, wanted) in paths {
+            let status = get(lb, path).map(|(status, ..)| status);
+            asked += 1;
+            if status != Some(*wanted) {
+                wrong.push(format!("{path}: {status:?}"));
+            }
+        }
+    }
+    (asked, wrong)
+}
+
+#[test]
+fn a_balancer_is_upgraded_under_requests_and_refuses_nobody() {
+    let mut fleet = Fleet::new(3, &format!("{ETC}/edges.toml"));
+    let line = format!("mascaret lb --settings {ETC}/lb.toml");
+    fleet.starts(&line);
+    for edge in ["edge1", "edge2"] {
+        fleet.starts(&format!("mascaret edge --settings {ETC}/{edge}.toml"));
+    }
+    for edge in ["edge1", "edge2"] {
+        wait("edges to be ready", || (fleet.state(edge)["state"] == "ready").then_some(()));
+    }
+    let lb = fleet.lb();
+    let playlist = wait("a playlist", || get(lb, "/live/tide/index.m3u8").filter(|(status, ..)| *status == 200)).2;
+    let steer = playlist.split("SERVER-URI=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let paths = [
+        ("/live/tide/index.m3u8".to_owned(), 200),
+        (steer.expect("steering").to_owned(), 200),
+        ("/go/tide".to_owned(), 307),
+    ];
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let askers: Vec<_> = (0..3).map(|_| scope.spawn(|| asks_until(lb, &paths, &is_over))).collect();
+        for _ in 0..3 {
+            fleet.starts(&line);
+            wait("the new one to be ready", || {
+                get(fleet.operator("lb"), "/readyz").filter(|(status, ..)| *status == 200)
+            });
+        }
+        is_over.store(true, Ordering::Release);
+        for asker in askers {
+            let (asked, wrong) = asker.join().expect("an asker");
+            println!("{asked} asked, {} not answered as they should be", wrong.len());
+            assert!(asked > 30 && wrong.is_empty(), "{asked} asked; {wrong:?}");
+        }
+    });
+    assert!(["edge1", "edge2"].iter().all(|edge| fleet.state(edge)["state"] == "ready"));
 }
 
 #[test]

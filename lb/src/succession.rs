@@ -163,7 +163,11 @@ pub(crate) fn inherit(node: &Node, fleet: &Mutex<Fleet>) -> Result<Option<Predec
                 let why = format!("no edge is ready within {LINKED_WITHIN:?}; the predecessor goes on");
                 return Err(failed(node, io::Error::new(io::ErrorKind::TimedOut, why)));
             }
-            tracing::warn!(?last, ?own, "not all that the predecessor knew is here; it is relieved all the same");
+            tracing::warn!(
+                ?last,
+                ?own,
+                "not all that the predecessor knew is here; it is relieved all the same"
+            );
             break;
         }
     }

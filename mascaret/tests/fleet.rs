@@ -547,7 +547,8 @@ fn a_balancer_is_upgraded_under_requests_and_refuses_nobody() {
         wait("edges to be ready", || (fleet.state(edge)["state"] == "ready").then_some(()));
     }
     let lb = fleet.lb();
-    let playlist = wait("a playlist", || get(lb, "/live/tide/index.m3u8").filter(|(status, ..)| *status == 200)).2;
+    let playlist =
+        wait("a playlist", || get(lb, "/live/tide/index.m3u8").filter(|(status, ..)| *status == 200)).2;
     let steer = playlist.split("SERVER-URI=\"").nth(1).and_then(|rest| rest.split('"').next());
     let paths = [
         ("/live/tide/index.m3u8".to_owned(), 200),

@@ -61,6 +61,12 @@ enum Verb {
         /// These cells alone, such as `edge/*`; may be given again.
         #[arg(long)]
         only: Vec<String>,
+        /// The cells that take minutes too.
+        #[arg(long)]
+        long: bool,
+        /// As short as a cell can be and still say something.
+        #[arg(long)]
+        brisk: bool,
         /// Says the cells' names and does nothing.
         #[arg(long)]
         list: bool,
@@ -92,10 +98,10 @@ fn main() -> ExitCode {
             matrix::names().iter().for_each(|name| println!("{name}"));
             ExitCode::SUCCESS
         }
-        Verb::Matrix { only, seed, viewers, results, program, faketime, .. } => {
+        Verb::Matrix { only, seed, viewers, results, program, faketime, long, brisk, .. } => {
             let beside = || std::env::current_exe().ok().and_then(|us| Some(us.parent()?.join("mascaret")));
             let program = program.or_else(beside).unwrap_or_else(|| "mascaret".into());
-            strike(&matrix::Plan { only, seed, viewers, results, program, faketime })
+            strike(&matrix::Plan { only, seed, viewers, results, program, faketime, long, brisk })
         }
     }
 }

@@ -10,6 +10,8 @@ pub(crate) enum Target {
     Ingest,
     Edge,
     Balancer,
+    /// The directory.
+    Etcd,
 }
 
 /// By what.
@@ -32,6 +34,10 @@ pub(crate) enum Trouble {
     ClockStep,
     /// Killed and started five times.
     RestartStorm,
+    /// All of its kind are killed, for five minutes.
+    AllGone,
+    /// Between the ingests and it alone: of a hundred datagrams five are lost, all are 40 ms late.
+    PoorFeed,
 }
 
 /// What may be seen.
@@ -47,6 +53,8 @@ pub(crate) struct Promise {
     pub(crate) left_within: Option<Duration>,
     /// A new viewer is given an edge within this, all the time.
     pub(crate) entry_within: Option<Duration>,
+    /// The edge has 99 of 100 segments so soon after the first of the others, or lets its viewers go.
+    pub(crate) complete_within: Option<Duration>,
 }
 
 /// One cell.
@@ -63,6 +71,7 @@ impl fmt::Display for Cell {
             Target::Ingest => "ingest",
             Target::Edge => "edge",
             Target::Balancer => "lb",
+            Target::Etcd => "etcd",
         };
         let trouble = match self.trouble {
             Trouble::Sigkill => "sigkill",
@@ -76,6 +85,8 @@ impl fmt::Display for Cell {
             Trouble::CorruptByte => "corrupt-byte",
             Trouble::ClockStep => "clock-step",
             Trouble::RestartStorm => "restart-storm",
+            Trouble::AllGone => "all-gone-5min",
+            Trouble::PoorFeed => "poor-feed",
         };
         write!(f, "{target}/{trouble}")
     }
@@ -88,6 +99,7 @@ const NOTHING: Promise = Promise {
     has_gaps: false,
     left_within: None,
     entry_within: Some(Duration::from_millis(900)),
+    complete_within: None,
 };
 
 /// One feed without a twin: what the publisher's coming back takes.
@@ -145,7 +157,42 @@ pub(crate) fn cells() -> Vec<Cell> {
     ] {
         cell(Target::Balancer, trouble, NOTHING);
     }
+    for trouble in [
+        Sigkill,
+        Sigstop,
+        BlackHoleIn,
+        BlackHoleOut,
+        BlackHole,
+        Loss,
+        Late,
+        Narrow,
+        CorruptByte,
+        ClockStep,
+        RestartStorm,
+    ] {
+        cell(Target::Etcd, trouble, NOTHING);
+    }
+    // Half a target duration of two seconds.
+    cell(Target::Edge, PoorFeed, Promise { complete_within: Some(Duration::from_secs(1)), ..NOTHING });
+    cell(Target::Balancer, AllGone, Promise { entry_within: None, ..NOTHING });
+    cell(Target::Etcd, AllGone, NOTHING);
     cells
+}
+
+impl Cell {
+    /// How long the fault lasts.
+    pub(crate) fn lasts(&self) -> Duration {
+        match self.trouble {
+            Trouble::AllGone => Duration::from_secs(300),
+            Trouble::PoorFeed => Duration::from_secs(60),
+            _ => Duration::from_secs(10),
+        }
+    }
+
+    /// Whether it takes minutes, and so is lived only by whoever asks for it.
+    pub(crate) fn is_long(&self) -> bool {
+        self.lasts() > Duration::from_secs(60)
+    }
 }
 
 /// Whether a name fits a pattern in which `*` is anything.
@@ -183,6 +230,6 @@ mod tests {
         let count = names.len();
         names.sort();
         names.dedup();
-        assert_eq!((names.len(), count), (33, 33));
+        assert_eq!((names.len(), count), (47, 47));
     }
 }

@@ -66,6 +66,27 @@ pub(crate) fn balancer_at(index: u8) -> Ipv4Addr {
     at(31 + index)
 }
 
+fn etcd_at() -> Ipv4Addr {
+    at(51)
+}
+
+/// Whether this machine has one; without it the balancers follow no directory.
+pub(crate) fn has_etcd() -> bool {
+    let asked = Command::new("etcd").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    asked.is_ok_and(|status| status.success())
+}
+
+/// etcd alone, in its own namespace.
+fn etcd(directory: &Path) -> Command {
+    let mut command = Command::new("etcd");
+    let (clients, peers) = (format!("http://{}:2379", etcd_at()), format!("http://{}:2380", etcd_at()));
+    command.args(["--name", "lab", "--log-level", "error", "--data-dir"]).arg(directory.join("etcd"));
+    command.args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients]);
+    command.args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
+    command.arg(format!("--initial-cluster=lab={peers}"));
+    command
+}
+
 impl Cluster {
     /// Namespaces, certificates, settings; nothing runs yet.
     pub(crate) fn new(directory: &Path, program: &Path, seed: u64) -> io::Result<Self> {
@@ -84,6 +105,9 @@ impl Cluster {
             nodes.push(Node::new("edge", index, edge_at(index), edge(index, directory))?);
         }
         nodes.push(Node::new("source", 0, at(41), source(directory))?);
+        if has_etcd() {
+            nodes.push(Node::new("etcd", 0, etcd_at(), String::new())?);
+        }
         let crowd = Space::new("crowd", at(CROWD))?;
         let mut devices = Vec::new();
         for space in nodes.iter().map(|node| &node.space).chain([&crowd]) {
@@ -110,9 +134,15 @@ impl Cluster {
             .open(directory.join(format!("logs/{}.log", node.name)))?;
         let (role, variables) = (node.role, variables.to_vec());
         let child = node.space.inside(move || {
-            let mut command = Command::new(program);
-            command.args([role, "--settings"]).arg(settings).stdin(Stdio::null());
-            command.stdout(log.try_clone()?).stderr(log).envs(variables);
+            let mut command = match role {
+                "etcd" => etcd(&directory),
+                _ => {
+                    let mut command = Command::new(program);
+                    command.args([role, "--settings"]).arg(settings);
+                    command
+                }
+            };
+            command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).envs(variables);
             dies_with_us(&mut command).spawn()
         })??;
         node.child = Some(child);
@@ -193,6 +223,20 @@ impl Cluster {
             }
         }
         None
+    }
+
+    /// The newest number that each edge lists, asked from within: no rule of the switch is in the way.
+    pub(crate) fn newest(&self) -> Vec<Option<u64>> {
+        let path = format!("/live/{BROADCAST}/{}/index.m3u8", RENDITIONS[0]);
+        let edges = self.nodes.iter().filter(|node| node.role == "edge");
+        edges
+            .map(|node| {
+                let (server, path) = (SocketAddr::from((node.space.address(), 8080)), path.clone());
+                let answer = node.space.inside(move || get(server, &path, Duration::from_millis(200)));
+                let (_, text) = answer.ok()?.ok().filter(|(status, _)| *status == 200)?;
+                text.lines().rev().find_map(|line| line.strip_suffix(".ts")?.rsplit('/').next()?.parse().ok())
+            })
+            .collect()
     }
 
     /// GET as a viewer.
@@ -318,9 +362,11 @@ fn common(address: Ipv4Addr, directory: &Path) -> String {
 fn balancer(index: u8, directory: &Path) -> String {
     let address = balancer_at(index);
     let ingests: Vec<String> = (0..INGESTS).map(|index| format!("{}:7001", ingest_at(index))).collect();
+    let follows =
+        if has_etcd() { format!("[directory]\nat = \"etcd://{}:2379\"\n", etcd_at()) } else { String::new() };
     format!(
         "id = \"lb{}\"\nhttp = \"{address}:8080\"\ncontrol = \"{address}:7002\"\ningests = {ingests:?}\ncores = 1\n\
-         \n[tickets]\nkey = {:?}\n{}",
+         \n[tickets]\nkey = {:?}\n{follows}{}",
         index + 1,
         directory.join("ticket.key"),
         common(address, directory)

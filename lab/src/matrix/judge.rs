@@ -14,6 +14,10 @@ pub(crate) struct Seen {
     /// The slowest first ask of a new viewer; `None` where one came to nothing.
     pub(crate) entry: Option<Duration>,
     pub(crate) entries_failed: u32,
+    /// Segment by segment, how much later the struck edge had it than the first of the others.
+    pub(crate) later: Vec<Duration>,
+    /// The struck edge let its viewers go.
+    pub(crate) was_emptied: bool,
     /// From the end of the fault until everything was well.
     pub(crate) well_after: Option<Duration>,
     /// What went wrong in the lab itself, or did not come back.
@@ -81,6 +85,17 @@ pub(crate) fn judge(cell: &Cell, seen: &Seen) -> Verdict {
             wrong.push(format!("a new viewer waited {} ms for its edge", entry.as_millis()));
         }
     }
+    let mut later = seen.later.clone();
+    later.sort_unstable();
+    let p99 = later.get((later.len() * 99 / 100).min(later.len().saturating_sub(1))).copied();
+    if let Some(within) = promise.complete_within
+        && !seen.was_emptied
+        && p99.is_none_or(|p99| p99 > within)
+    {
+        let what =
+            p99.map_or_else(|| "never".into(), |p99| format!("{} ms after the others", p99.as_millis()));
+        wrong.push(format!("99 of 100 segments are there {what}, {} ms are promised", within.as_millis()));
+    }
     let seconds = |span: Option<Duration>| span.map(|span| (span.as_secs_f64() * 10.0).round() / 10.0);
     let line = json!({
         "cell": cell.to_string(),
@@ -99,6 +114,8 @@ pub(crate) fn judge(cell: &Cell, seen: &Seen) -> Verdict {
         "entry_ms": seen.entry.map(|entry| entry.as_millis() as u64),
         "entries_failed": seen.entries_failed,
         "well_after_seconds": seconds(seen.well_after),
+        "later_p99_ms": p99.map(|p99| p99.as_millis() as u64),
+        "was_emptied": seen.was_emptied,
     });
     Verdict { name: cell.to_string(), wrong, line }
 }

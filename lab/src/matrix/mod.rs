@@ -16,6 +16,7 @@ use judge::{Seen, Verdict, judge, markdown};
 use node::Stop;
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::net::Ipv4Addr;
@@ -38,14 +39,18 @@ pub struct Plan {
     pub program: PathBuf,
     /// Where libfaketime is.
     pub faketime: PathBuf,
+    /// The cells that take minutes too.
+    pub long: bool,
+    /// As short as a cell can be and still say something.
+    pub brisk: bool,
 }
 
 /// Until viewers hold what they hold.
 const WARM_UP: Duration = Duration::from_secs(9);
-/// As long as a fault lasts.
-const LASTS: Duration = Duration::from_secs(10);
 /// Until viewers are judged.
 const AFTER: Duration = Duration::from_secs(7);
+/// Both, where a cell is brisk.
+const BRISK: Duration = Duration::from_secs(4);
 /// Until everything must be well again.
 const WELL_WITHIN: Duration = Duration::from_secs(25);
 /// Until a cluster must be well that was just started.
@@ -54,6 +59,11 @@ const UP_WITHIN: Duration = Duration::from_secs(60);
 /// The cells' names.
 pub fn names() -> Vec<String> {
     cells().iter().map(ToString::to_string).collect()
+}
+
+/// Whether namespaces can be made here.
+pub fn can_run() -> bool {
+    space::can_be_made()
 }
 
 /// Runs it; true if every cell holds.
@@ -66,8 +76,11 @@ pub fn run(plan: &Plan, stop: &Stop) -> io::Result<bool> {
         eprintln!("removed {left}, which an earlier run has left");
     }
     node::descriptors::raise();
+    let has_etcd = cluster::has_etcd();
     let is_chosen = |cell: &Cell| {
-        plan.only.is_empty() || plan.only.iter().any(|pattern| fits(pattern, &cell.to_string()))
+        let is_named = plan.only.iter().any(|pattern| fits(pattern, &cell.to_string()));
+        (is_named || (plan.only.is_empty() && (plan.long || !cell.is_long())))
+            && (has_etcd || cell.target != Target::Etcd)
     };
     let chosen: Vec<Cell> = cells().into_iter().filter(is_chosen).collect();
     fs::create_dir_all(&plan.results)?;
@@ -95,7 +108,10 @@ pub fn run(plan: &Plan, stop: &Stop) -> io::Result<bool> {
             lab.cluster = None;
         }
         let verdict = judge(cell, &seen);
-        bar.println(line(&verdict));
+        match bar.is_hidden() {
+            true => println!("{}", line(&verdict)),
+            false => bar.println(line(&verdict)),
+        }
         bar.inc(1);
         verdicts.push(verdict);
         lab.tell(&verdicts)?;
@@ -156,7 +172,14 @@ impl Lab<'_> {
             Target::Ingest => cluster.fed_ingest(),
             Target::Edge => cluster.place("edge1"),
             Target::Balancer => cluster.place("lb1"),
+            Target::Etcd => cluster.place("etcd1"),
         };
+        let second = match (cell.target, cell.trouble) {
+            (Target::Balancer, Trouble::AllGone) => cluster.place("lb2"),
+            _ => None,
+        };
+        let (warm_up, after) = if self.plan.brisk { (BRISK, BRISK) } else { (WARM_UP, AFTER) };
+        let lasts = if self.plan.brisk { Duration::from_secs(7) } else { cell.lasts() };
         let place = place.ok_or_else(|| io::Error::other("nobody is there to be struck"))?;
         let clock = self.directory.join("clock");
         if cell.trouble == Trouble::ClockStep {
@@ -169,20 +192,31 @@ impl Lab<'_> {
         let _ = fs::remove_file(&json);
         let mut watching = Watching(cluster.watch(
             self.plan.viewers,
-            WARM_UP + LASTS + AFTER + Duration::from_secs(2),
+            warm_up + lasts + after + Duration::from_secs(2),
             seed,
             &json,
         )?);
-        pause(self.stop, WARM_UP);
+        pause(self.stop, warm_up);
 
         let struck = Instant::now();
         let mut seen = Seen::default();
         strike(cluster, cell.trouble, place, &clock)?;
+        if let Some(second) = second {
+            strike(cluster, cell.trouble, second, &clock)?;
+        }
         let mut storms = 0;
-        while struck.elapsed() < LASTS && !is_over() {
-            let entry = cluster.first_ask(0);
-            seen.entries_failed += u32::from(entry.is_none());
-            seen.entry = seen.entry.max(entry);
+        let mut newest = Newest::default();
+        while struck.elapsed() < lasts && !is_over() {
+            if cell.promise.complete_within.is_some() {
+                newest.see(&cluster.newest());
+                pause(self.stop, Duration::from_millis(30));
+                continue;
+            }
+            if cell.promise.entry_within.is_some() {
+                let entry = cluster.first_ask(0);
+                seen.entries_failed += u32::from(entry.is_none());
+                seen.entry = seen.entry.max(entry);
+            }
             if cell.trouble == Trouble::RestartStorm
                 && storms < 8
                 && struck.elapsed() > Duration::from_secs(1) * (storms + 1)
@@ -200,7 +234,11 @@ impl Lab<'_> {
             let left = passed.said.map(|said| said.saturating_duration_since(struck));
             seen.left = left.filter(|_| cell.promise.left_within.is_some());
         }
+        (seen.later, seen.was_emptied) = (newest.later(), newest.was_emptied);
         heal(cluster, cell.trouble, place, &clock)?;
+        if let Some(second) = second {
+            heal(cluster, cell.trouble, second, &clock)?;
+        }
         let healed = Instant::now();
         match cluster.wait_well(WELL_WITHIN, &is_over) {
             Ok(()) => seen.well_after = Some(healed.elapsed()),
@@ -217,17 +255,46 @@ impl Lab<'_> {
 
     fn tell(&self, verdicts: &[Verdict]) -> io::Result<()> {
         let about = format!(
-            "{} viewers, seed {}; a fault lasts {} s and is judged over {} s. Viewers are those of `mascaret loadtest`: players \
-             with the page's patience, without its hedges.",
-            self.plan.viewers,
-            self.plan.seed,
-            LASTS.as_secs(),
-            (WARM_UP + LASTS + AFTER).as_secs()
+            "{} viewers, seed {}; a fault lasts 10 s where its name says nothing else, and viewers are judged over 16 s more. \
+             They are those of `mascaret loadtest`: players with the page's patience, without its hedges.",
+            self.plan.viewers, self.plan.seed,
         );
         fs::write(self.plan.results.join("matrix.md"), markdown(verdicts, &about))?;
         let lines: Vec<Value> = verdicts.iter().map(|verdict| verdict.line.clone()).collect();
         let all = json!({ "seed": self.plan.seed, "viewers": self.plan.viewers, "cells": lines });
         fs::write(self.plan.results.join("matrix.json"), format!("{all:#}\n"))
+    }
+}
+
+/// When which edge first listed which number.
+#[derive(Default)]
+struct Newest {
+    /// By number: by edge.
+    first: BTreeMap<u64, Vec<Option<Instant>>>,
+    was_emptied: bool,
+}
+
+impl Newest {
+    fn see(&mut self, newest: &[Option<u64>]) {
+        let now = Instant::now();
+        for (edge, number) in newest.iter().enumerate() {
+            let Some(number) = number else {
+                self.was_emptied |= edge == 0;
+                continue;
+            };
+            self.first.entry(*number).or_insert_with(|| vec![None; newest.len()])[edge].get_or_insert(now);
+        }
+    }
+
+    /// How much later the first edge had what any other has, as far as it has: those in between it listed at once with
+    /// a later one. The first of all was there before anybody looked.
+    fn later(&self) -> Vec<Duration> {
+        let of_first = |number: u64| self.first.range(number..).find_map(|(_, edges)| edges[0]);
+        let later = self.first.iter().skip(1).filter_map(|(number, edges)| {
+            let other = edges.iter().skip(1).flatten().min()?;
+            Some(of_first(*number)?.saturating_duration_since(*other))
+        });
+        later.collect()
     }
 }
 
@@ -264,7 +331,7 @@ fn strike(cluster: &mut Cluster, trouble: Trouble, place: usize, clock: &PathBuf
     let us = cluster.nodes[place].space.address();
     let closed = Rule { is_open: false, ..Rule::default() };
     let (into, out) = match trouble {
-        Trouble::Sigkill | Trouble::RestartStorm => {
+        Trouble::Sigkill | Trouble::RestartStorm | Trouble::AllGone => {
             cluster.kill(place);
             return Ok(());
         }
@@ -273,6 +340,14 @@ fn strike(cluster: &mut Cluster, trouble: Trouble, place: usize, clock: &PathBuf
             return Ok(());
         }
         Trouble::ClockStep => return fs::write(clock, "+3600\n"),
+        Trouble::PoorFeed => {
+            let rule = Rule { lost: 50, delay: Duration::from_millis(40), ..Rule::default() };
+            for ingest in 0..cluster::INGESTS {
+                cluster.switch.rule(cluster::ingest_at(ingest), us, rule);
+                cluster.switch.rule(us, cluster::ingest_at(ingest), rule);
+            }
+            return Ok(());
+        }
         Trouble::BlackHoleIn => (closed, Rule::default()),
         Trouble::BlackHoleOut => (Rule::default(), closed),
         Trouble::BlackHole => (closed, closed),

@@ -103,6 +103,11 @@ impl Drop for Space {
     }
 }
 
+/// Makes one and removes it again.
+pub(crate) fn can_be_made() -> bool {
+    Space::new("trial", Ipv4Addr::new(10, 77, 0, 250)).is_ok()
+}
+
 /// Removes what an earlier run has left: namespaces with our prefix, and processes in them.
 pub(crate) fn sweep() -> io::Result<Vec<String>> {
     let listed = Command::new("ip").args(["netns", "list"]).output()?;

@@ -363,7 +363,7 @@ fn balancer(index: u8, directory: &Path) -> String {
     let address = balancer_at(index);
     let ingests: Vec<String> = (0..INGESTS).map(|index| format!("{}:7001", ingest_at(index))).collect();
     let follows =
-        if has_etcd() { format!("[directory]\nat = \"etcd://{}:2379\"\n", etcd_at()) } else { String::new() };
+        if has_etcd() { format!("[directory]\nat = \"http://{}:2379\"\n", etcd_at()) } else { String::new() };
     format!(
         "id = \"lb{}\"\nhttp = \"{address}:8080\"\ncontrol = \"{address}:7002\"\ningests = {ingests:?}\ncores = 1\n\
          \n[tickets]\nkey = {:?}\n{follows}{}",

@@ -18,7 +18,7 @@ BUILD_PACKAGES := gcc pkg-config clang libclang-dev libavcodec-dev libavformat-d
 	libavfilter-dev libswscale-dev libswresample-dev
 TEST_PACKAGES := ffmpeg chromium chromium-driver haproxy iproute2 systemd etcd-server
 KTLS_PACKAGES := qemu-system-x86 cpio kmod busybox-static
-LAB_PACKAGES := iproute2 libfaketime
+LAB_PACKAGES := iproute2 libfaketime etcd-server
 BENCH_PACKAGES := nginx-light haproxy wrk ffmpeg iproute2 util-linux procps
 
 .PHONY: help

@@ -16,7 +16,7 @@ CARGO ?= cargo
 
 BUILD_PACKAGES := gcc pkg-config clang libclang-dev libavcodec-dev libavformat-dev libavutil-dev \
 	libavfilter-dev libswscale-dev libswresample-dev
-TEST_PACKAGES := ffmpeg chromium chromium-driver haproxy iproute2 systemd etcd-server
+TEST_PACKAGES := ffmpeg chromium chromium-driver haproxy iproute2 systemd etcd-server postgresql
 KTLS_PACKAGES := qemu-system-x86 cpio kmod busybox-static
 LAB_PACKAGES := iproute2 libfaketime etcd-server
 BENCH_PACKAGES := nginx-light haproxy wrk ffmpeg iproute2 util-linux procps

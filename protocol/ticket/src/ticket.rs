@@ -65,6 +65,9 @@ impl Flags {
     /// The fleet is short of bandwidth: this viewer's multivariant playlist leaves out the top rendition.
     pub const WITHOUT_TOP: Self = Self(1);
 
+    /// May have what is private: the lobby knows who this is, or who shared a link.
+    pub const ADMITTED: Self = Self(2);
+
     /// Whether all bits of `these` are set.
     pub fn has(self, these: Self) -> bool {
         self.0 & these.0 == these.0

@@ -46,6 +46,9 @@ pub const CLUSTER_ALPN: &[u8] = b"edgefan/1";
 /// What two ingests of one broadcast speak to each other, on the same listener.
 pub const TWIN_ALPN: &[u8] = b"twin/1";
 
+/// What ingests and edges speak with the lobby, of who may publish and watch.
+pub const ADMISSION_ALPN: &[u8] = b"admission/1";
+
 /// The name in the cluster leaf; links are dialled by address and checked against this name.
 pub const CLUSTER_NAME: &str = "node.mascaret.internal";
 
@@ -195,7 +198,7 @@ impl Certificates {
         let mut config = ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain, key)?;
-        config.alpn_protocols = vec![CLUSTER_ALPN.to_vec(), TWIN_ALPN.to_vec()];
+        config.alpn_protocols = vec![CLUSTER_ALPN.to_vec(), TWIN_ALPN.to_vec(), ADMISSION_ALPN.to_vec()];
         // A ticket is written after the handshake; a peer that only writes never reads it, and its last
         // bytes are lost when we close with it unread. Links are long, resumption buys nothing.
         config.send_tls13_tickets = 0;

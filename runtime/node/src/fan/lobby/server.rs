@@ -1,6 +1,8 @@
 //! The lobby's end: accepts edges and sends each what it has not heard yet.
 
 use crate::Stop;
+use crate::certs::ADMISSION_ALPN;
+use crate::fan::admission::Admissions;
 use crate::fan::listen;
 use crate::fan::pump::{Gate, LOOK_EVERY, pump, unix_micros};
 use crate::fan::thread::FanThread;
@@ -99,6 +101,19 @@ pub struct LobbyServer {
 /// # Errors
 /// The address cannot be listened on.
 pub fn start(settings: Settings, feed: &ChatFeed, tls: Arc<ServerConfig>) -> io::Result<LobbyServer> {
+    start_beside(settings, feed, tls, None)
+}
+
+/// The same; a connection that speaks `admission/1` is given to `admissions`.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub fn start_beside(
+    settings: Settings,
+    feed: &ChatFeed,
+    tls: Arc<ServerConfig>,
+    admissions: Option<Admissions>,
+) -> io::Result<LobbyServer> {
     let listener = listen::bind(settings.listen)?;
     let address = listener.local_addr()?;
     let shared = feed.shared.clone();
@@ -106,7 +121,18 @@ pub fn start(settings: Settings, feed: &ChatFeed, tls: Arc<ServerConfig>) -> io:
         let room = Rc::new(Room { settings, shared, edges: RefCell::default(), last: Cell::new(0) });
         let serve = {
             let room = room.clone();
-            move |stream, peer| room.clone().serve(stream, peer)
+            move |stream: TlsStream<TcpStream>, peer| {
+                let (room, admissions) = (room.clone(), admissions.clone());
+                async move {
+                    if stream.get_ref().1.alpn_protocol() != Some(ADMISSION_ALPN) {
+                        return room.serve(stream, peer).await;
+                    }
+                    match admissions {
+                        Some(admissions) => admissions.accepted(stream).await,
+                        None => tracing::warn!(%peer, "somebody asks here who may publish and watch"),
+                    }
+                }
+            }
         };
         tokio::select! {
             () = stop.wait() => {}

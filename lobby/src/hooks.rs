@@ -1,0 +1,130 @@
+//! Telling webhooks that a broadcast begins or ends: signed, tried again, and given up after a while.
+//!
+//! `POST` of `{"event":"publish.start"|"publish.end","broadcast":…,"at_ms":…,"id":…}` with
+//! `X-Mascaret-Signature: sha256=<HMAC-SHA-256 of the body under the webhook's secret, hex>`.
+
+use crate::metrics::Counts;
+use crate::store::{Store, UnixMillis, Webhook};
+use hmac::{Hmac, KeyInit, Mac};
+use media::BroadcastId;
+use sha2::Sha256;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Events that wait to be told; over it one is lost, and counted.
+pub(crate) const EVENTS: usize = 256;
+/// How long an address has to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Tries, and how long before each.
+const TRIES: [Duration; 4] =
+    [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
+
+/// Clones are the same one.
+#[derive(Clone, Debug)]
+pub(crate) struct Hooks {
+    events: mpsc::Sender<(BroadcastId, bool)>,
+    /// What is on the air: of twins, the first that says so counts.
+    on_air: Arc<Mutex<BTreeMap<BroadcastId, bool>>>,
+    counts: Arc<Counts>,
+}
+
+/// HMAC-SHA-256, as it is sent.
+pub(crate) fn signature(secret: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+    mac.update(body);
+    format!("sha256={}", crate::secret::hex(&mac.finalize().into_bytes()))
+}
+
+impl Hooks {
+    pub(crate) fn new(counts: Arc<Counts>) -> (Self, mpsc::Receiver<(BroadcastId, bool)>) {
+        let (events, waiting) = mpsc::channel(EVENTS);
+        (Self { events, on_air: Arc::default(), counts }, waiting)
+    }
+
+    /// A broadcast is on the air, or is not any more.
+    pub(crate) fn air(&self, broadcast: BroadcastId, is_on: bool) {
+        let mut on_air = self.on_air.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_on = if is_on { on_air.insert(broadcast.clone(), true) } else { on_air.remove(&broadcast) };
+        if was_on.is_some() != is_on && self.events.try_send((broadcast, is_on)).is_err() {
+            self.counts.failed_webhooks.inc();
+        }
+    }
+
+    /// Tells, for ever; one event after the other, its addresses at once.
+    pub(crate) async fn tell(self, store: Arc<dyn Store>, mut waiting: mpsc::Receiver<(BroadcastId, bool)>) {
+        while let Some((broadcast, is_on)) = waiting.recv().await {
+            let hooks = match store.webhooks_of(&broadcast, crate::http::WEBHOOKS).await {
+                Ok(hooks) => hooks,
+                Err(error) => {
+                    tracing::warn!(%broadcast, %error, "its webhooks cannot be read");
+                    continue;
+                }
+            };
+            let event = if is_on { "publish.start" } else { "publish.end" };
+            let body = serde_json::json!({
+                "event": event, "broadcast": broadcast.as_str(), "at_ms": UnixMillis::now(), "id": crate::secret::id(),
+            });
+            let body: Arc<str> = body.to_string().into();
+            for hook in hooks {
+                tokio::spawn(tell_one(hook, body.clone(), self.counts.clone()));
+            }
+        }
+    }
+}
+
+async fn tell_one(hook: Webhook, body: Arc<str>, counts: Arc<Counts>) {
+    for wait in TRIES {
+        tokio::time::sleep(wait).await;
+        let (url, signature, body) =
+            (hook.url.clone(), signature(&hook.secret, body.as_bytes()), body.clone());
+        let told = tokio::task::spawn_blocking(move || {
+            let agent: ureq::Agent = ureq::Agent::config_builder()
+                .timeout_global(Some(ANSWER_WITHIN))
+                .max_redirects(0)
+                .build()
+                .into();
+            let request = agent.post(&url).header("Content-Type", "application/json");
+            request.header("X-Mascaret-Signature", &signature).send(&*body).map(drop)
+        });
+        match told.await {
+            Ok(Ok(())) => {
+                counts.webhooks.inc();
+                return;
+            }
+            Ok(Err(error)) => tracing::info!(hook = hook.id, %error, "a webhook is told again"),
+            Err(error) => tracing::warn!(hook = hook.id, %error, "a webhook's thread"),
+        }
+    }
+    counts.failed_webhooks.inc();
+    tracing::warn!(hook = hook.id, broadcast = %hook.broadcast, "a webhook is given up for this event");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 4231, test case 2.
+    #[test]
+    fn what_is_told_is_signed() {
+        let signature = signature("Jefe", b"what do ya want for nothing?");
+        assert_eq!(signature, "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    }
+
+    #[test]
+    fn of_twins_the_first_begins_and_what_is_told_is_bounded() {
+        let (hooks, mut waiting) = Hooks::new(Arc::default());
+        let tide = BroadcastId::parse("tide").unwrap();
+        for is_on in [true, true, false] {
+            hooks.air(tide.clone(), is_on);
+        }
+        assert_eq!(waiting.try_recv(), Ok((tide.clone(), true)));
+        assert_eq!(waiting.try_recv(), Ok((tide.clone(), false)));
+        assert!(waiting.try_recv().is_err());
+        for n in 0..2 * EVENTS {
+            hooks.air(tide.clone(), n % 2 == 0);
+        }
+        assert_eq!(hooks.counts.failed_webhooks.get(), EVENTS as u64);
+    }
+}

@@ -1,0 +1,100 @@
+//! Who may watch what is private: links that were shared, and who was turned away again.
+
+use super::broadcasts::name;
+use super::{AccountId, Row, Step, Store, StoreError, UnixMillis, sql};
+use media::BroadcastId;
+
+/// A link with which whoever has it may watch, until it is over. The link itself is signed; this is what it is known by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareLink {
+    /// What it is called by.
+    pub id: String,
+    /// What it opens.
+    pub broadcast: BroadcastId,
+    /// By whom; gone if that account is.
+    pub made_by: Option<AccountId>,
+    /// Since when.
+    pub made: UnixMillis,
+    /// Until when.
+    pub expires: UnixMillis,
+}
+
+/// Whose tickets of a broadcast hold no more, though they are not over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Of which broadcast.
+    pub broadcast: BroadcastId,
+    /// Whose: the upper half of a ticket's viewer, which names the account or the link it was made for.
+    pub holder: u32,
+    /// Until when; the last of his tickets is over by then.
+    pub until: UnixMillis,
+}
+
+fn link(row: &Row) -> Result<ShareLink, StoreError> {
+    Ok(ShareLink {
+        id: row.text(0)?,
+        broadcast: name(row, 1)?,
+        made_by: row.maybe(2, Row::text)?.map(AccountId),
+        made: UnixMillis(row.int(3)?),
+        expires: UnixMillis(row.int(4)?),
+    })
+}
+
+fn denial(row: &Row) -> Result<Denial, StoreError> {
+    let holder = u32::try_from(row.int(1)?).map_err(|_| row.column(1, "a holder"))?;
+    Ok(Denial { broadcast: name(row, 0)?, holder, until: UnixMillis(row.int(2)?) })
+}
+
+impl dyn Store + '_ {
+    /// Adds one.
+    pub async fn add_link(&self, link: &ShareLink) -> Result<(), StoreError> {
+        let values = [
+            link.id.as_str().into(),
+            link.broadcast.as_str().into(),
+            link.made_by.as_ref().map(|id| id.0.as_str()).into(),
+            link.made.into(),
+            link.expires.into(),
+        ];
+        self.transact(vec![Step::new(sql::LINK_ADD, values)]).await.map(drop)
+    }
+
+    /// The link of that name, if it was not taken back; it may be over.
+    pub async fn link(&self, broadcast: &BroadcastId, id: &str) -> Result<Option<ShareLink>, StoreError> {
+        let step = Step::new(sql::LINK_BY_ID, [id.into(), broadcast.as_str().into()]);
+        self.one(step).await?.as_ref().map(link).transpose()
+    }
+
+    /// A broadcast's newest.
+    pub async fn links_of(&self, broadcast: &BroadcastId, count: u64) -> Result<Vec<ShareLink>, StoreError> {
+        let step = Step::new(sql::LINKS_OF, [broadcast.as_str().into(), count.into()]);
+        self.look(step).await?.iter().map(link).collect()
+    }
+
+    /// Takes one back and turns its holders away; false if there is none.
+    pub async fn delete_link(&self, denial: &Denial, id: &str, now: UnixMillis) -> Result<bool, StoreError> {
+        let gone = Step::new(sql::LINK_DELETE, [id.into(), denial.broadcast.as_str().into()]).needing_a_row();
+        Ok(matches!(self.transact(vec![gone, deny(denial, now)]).await?, super::Outcome::Done(_)))
+    }
+
+    /// Turns a holder away.
+    pub async fn deny(&self, denial: &Denial, now: UnixMillis) -> Result<(), StoreError> {
+        self.transact(vec![deny(denial, now)]).await.map(drop)
+    }
+
+    /// Takes that back; false if there was none.
+    pub async fn admit_again(&self, broadcast: &BroadcastId, holder: u32) -> Result<bool, StoreError> {
+        let values = [broadcast.as_str().into(), i64::from(holder).into()];
+        self.changed(Step::new(sql::DENIAL_DELETE, values)).await
+    }
+
+    /// The newest that still hold.
+    pub async fn denials(&self, now: UnixMillis, count: u64) -> Result<Vec<Denial>, StoreError> {
+        self.look(Step::new(sql::DENIALS, [now.into(), count.into()])).await?.iter().map(denial).collect()
+    }
+}
+
+fn deny(denial: &Denial, now: UnixMillis) -> Step {
+    let values =
+        [denial.broadcast.as_str().into(), i64::from(denial.holder).into(), denial.until.into(), now.into()];
+    Step::new(sql::DENIAL_ADD, values)
+}

@@ -1,0 +1,319 @@
+//! The same stories on both databases: what the lobby remembers does not depend on where.
+
+#![allow(clippy::unwrap_used, reason = "a test's own tool: what goes wrong here fails the test")]
+
+mod database;
+
+use lobby::policy::Role;
+use lobby::store::{
+    Account, AccountId, Broadcast, Denial, Invite, MessageKind, NewAccount, Post, PostRefusal, Posted,
+    PublishKey, RestraintKind, ShareLink, Sqlite, Store, StoreError, UnixMillis, VERSION, Visibility,
+    Webhook, backup, restore,
+};
+use media::BroadcastId;
+use std::sync::Arc;
+use std::time::Duration;
+
+const NOON: UnixMillis = UnixMillis(1_800_000_000_000);
+
+fn at(seconds: u64) -> UnixMillis {
+    NOON.plus(Duration::from_secs(seconds))
+}
+
+fn name(text: &str) -> BroadcastId {
+    BroadcastId::parse(text).unwrap()
+}
+
+async fn account(store: &Arc<dyn Store>, who: &str, role: Role) -> AccountId {
+    let id = AccountId(format!("id-{who}"));
+    let new = NewAccount { id: &id, name: who, folded: &who.to_lowercase(), password: "$argon2id$", role };
+    store.add_account(&new, NOON).await.unwrap();
+    id
+}
+
+async fn broadcast(store: &Arc<dyn Store>, text: &str, owner: &AccountId) -> BroadcastId {
+    let new = Broadcast {
+        name: name(text),
+        owner: Some(owner.clone()),
+        title: format!("The {text}"),
+        visibility: Visibility::Public,
+        made: NOON,
+    };
+    store.add_broadcast(&new).await.unwrap();
+    new.name
+}
+
+fn post<'a>(room: &'a BroadcastId, account: &'a AccountId, text: &'a str) -> Post<'a> {
+    Post { broadcast: room, account, name: "Ada", badge: Role::Viewer, text, nonce: None, is_exempt: false }
+}
+
+async fn say(store: &Arc<dyn Store>, post: &Post<'_>, now: UnixMillis) -> u64 {
+    match store.post(post, now).await.unwrap() {
+        Posted::New(message) => message.sequence,
+        other => panic!("not said: {other:?}"),
+    }
+}
+
+async fn refused(store: &Arc<dyn Store>, post: &Post<'_>, now: UnixMillis) -> PostRefusal {
+    match store.post(post, now).await.unwrap() {
+        Posted::Refused(refusal) => refusal,
+        other => panic!("it was said: {other:?}"),
+    }
+}
+
+async fn accounts_and_sessions(store: &Arc<dyn Store>) {
+    let ada = account(store, "Ada", Role::Admin).await;
+    let eve = account(store, "Eve", Role::Viewer).await;
+    let taken = NewAccount {
+        id: &AccountId("x".into()),
+        name: "ADA",
+        folded: "ada",
+        password: "",
+        role: Role::Viewer,
+    };
+    assert!(matches!(store.add_account(&taken, NOON).await, Err(StoreError::Conflict(_))));
+    let Account { id, role, .. } = store.account_named("ada").await.unwrap().unwrap();
+    assert_eq!((id, role), (ada.clone(), Role::Admin));
+    assert_eq!((store.account_count().await, store.admin_count().await), (Ok(2), Ok(1)));
+    let names: Vec<String> = store.accounts("ada", 10).await.unwrap().into_iter().map(|a| a.name).collect();
+    assert_eq!(names, ["Eve"]);
+
+    let cookies: Vec<[u8; 32]> = (1..=4).map(|n| [n; 32]).collect();
+    for (second, cookie) in (0..).zip(&cookies[..3]) {
+        store.begin_session(cookie, &eve, at(second), at(100), None, 2).await.unwrap();
+    }
+    assert_eq!(store.session(&cookies[0], at(5)).await, Ok(None), "two at most, the oldest is over");
+    assert_eq!(store.session(&cookies[2], at(5)).await.unwrap().unwrap().name, "Eve");
+    assert_eq!(store.session(&cookies[2], at(100)).await, Ok(None), "its time is over");
+    store.begin_session(&cookies[3], &eve, at(6), at(100), Some(&cookies[2]), 2).await.unwrap();
+    assert_eq!(store.session(&cookies[2], at(7)).await, Ok(None), "changed for a new one");
+    assert_eq!(store.set_role(&eve, Role::Moderator).await, Ok(true));
+    assert_eq!(store.session(&cookies[3], at(7)).await, Ok(None), "another role, another session");
+    assert_eq!(store.set_password(&AccountId("nobody".into()), "x").await, Ok(false));
+    assert_eq!(store.account(&eve).await.unwrap().unwrap().role, Role::Moderator);
+
+    let invite =
+        Invite { digest: [9; 32], role: Role::Broadcaster, made_by: Some(ada), made: NOON, expires: at(60) };
+    store.add_invite(&invite).await.unwrap();
+    assert_eq!(store.invites(5).await, Ok(vec![invite]));
+    let bob = AccountId("id-bob".into());
+    let new = NewAccount { id: &bob, name: "Bob", folded: "bob", password: "", role: Role::Broadcaster };
+    assert_eq!(store.add_invited(&new, &[9; 32], at(61)).await, Ok(false), "too late");
+    assert_eq!(store.add_invited(&new, &[9; 32], at(1)).await, Ok(true));
+    assert_eq!(store.add_invited(&new, &[9; 32], at(2)).await, Ok(false), "once");
+    store.sweep(at(1000)).await.unwrap();
+}
+
+async fn broadcasts_and_what_opens_them(store: &Arc<dyn Store>) {
+    let ada = AccountId("id-Ada".into());
+    let tide = broadcast(store, "tide", &ada).await;
+    let ebb = broadcast(store, "ebb", &ada).await;
+    assert!(matches!(
+        store.add_broadcast(&store.broadcast(&tide).await.unwrap().unwrap()).await,
+        Err(StoreError::Conflict(_))
+    ));
+    assert_eq!(store.change_broadcast(&ebb, Some("Low water"), Some(Visibility::Private)).await, Ok(true));
+    assert_eq!(store.change_broadcast(&name("none"), Some("x"), None).await, Ok(false));
+    assert_eq!(store.private_broadcasts(10).await, Ok(vec![ebb.clone()]));
+    let seen: Vec<BroadcastId> =
+        store.broadcasts_seen("", 10).await.unwrap().into_iter().map(|b| b.name).collect();
+    assert_eq!(seen, std::slice::from_ref(&tide));
+    assert_eq!(store.broadcasts_of(&ada, "ebb", 10).await.unwrap().len(), 1);
+    assert_eq!(store.broadcasts_of_count(&ada).await, Ok(2));
+
+    let key = |id: &str, digest, broadcast: &BroadcastId| PublishKey {
+        id: id.into(),
+        broadcast: broadcast.clone(),
+        digest: [digest; 32],
+        label: "OBS".into(),
+        made: NOON,
+    };
+    store.add_key(&key("k1", 1, &tide)).await.unwrap();
+    store.add_key(&key("k2", 2, &ebb)).await.unwrap();
+    assert_eq!(store.opens(&[1; 32], &tide).await, Ok(true));
+    assert_eq!(store.opens(&[1; 32], &ebb).await, Ok(false), "each key has its broadcast");
+    assert_eq!(store.rotate_key(&key("k3", 3, &tide)).await, Ok(vec![[1; 32]]));
+    assert_eq!(store.opens(&[1; 32], &tide).await, Ok(false));
+    assert_eq!(store.revoke_key(&ebb, "k3").await, Ok(None), "not of that broadcast");
+    assert_eq!(store.revoke_key(&tide, "k3").await, Ok(Some([3; 32])));
+    assert_eq!(store.keys_of(&tide).await, Ok(vec![]));
+
+    let link = ShareLink {
+        id: "l1".into(),
+        broadcast: ebb.clone(),
+        made_by: Some(ada),
+        made: NOON,
+        expires: at(60),
+    };
+    store.add_link(&link).await.unwrap();
+    assert_eq!(store.link(&tide, "l1").await, Ok(None));
+    assert_eq!(store.links_of(&ebb, 9).await, Ok(vec![link]));
+    let denial = Denial { broadcast: ebb.clone(), holder: u32::MAX, until: at(60) };
+    assert_eq!(store.delete_link(&denial, "l1", NOON).await, Ok(true));
+    assert_eq!(store.delete_link(&denial, "l1", NOON).await, Ok(false));
+    assert_eq!(store.denials(NOON, 9).await, Ok(vec![denial.clone()]));
+    assert_eq!(store.denials(at(60), 9).await, Ok(vec![]), "what it was against is over");
+    store.deny(&Denial { until: at(90), ..denial }, NOON).await.unwrap();
+    assert_eq!(store.denials(at(60), 9).await.unwrap().len(), 1, "for longer");
+    assert_eq!(store.admit_again(&ebb, u32::MAX).await, Ok(true));
+
+    let hook = Webhook {
+        id: "w1".into(),
+        broadcast: tide.clone(),
+        url: "http://a".into(),
+        secret: "s".into(),
+        made: NOON,
+    };
+    store.add_webhook(&hook).await.unwrap();
+    assert_eq!(store.webhooks_of(&tide, 9).await, Ok(vec![hook]));
+    assert_eq!(store.secret("share", [1; 32]).await, Ok([1; 32]));
+    assert_eq!(store.secret("share", [2; 32]).await, Ok([1; 32]), "whoever asked first");
+}
+
+async fn chat(store: &Arc<dyn Store>) {
+    let (ada, eve, tide) = (AccountId("id-Ada".into()), AccountId("id-Eve".into()), name("tide"));
+    assert_eq!(refused(store, &post(&name("none"), &ada, "hi"), NOON).await, PostRefusal::NoRoom);
+    assert_eq!(say(store, &post(&tide, &ada, "one"), at(0)).await, 1);
+    let twice = Post { nonce: Some("n1"), ..post(&tide, &ada, "two") };
+    assert_eq!(say(store, &twice, at(0)).await, 2);
+    assert!(
+        matches!(store.post(&twice, at(1)).await, Ok(Posted::Again(m)) if m.sequence == 2 && m.text == "two")
+    );
+
+    store.restrain(&tide, &eve, RestraintKind::Mute, Some(at(60)), &ada, NOON).await.unwrap();
+    let muted = refused(store, &post(&tide, &eve, "spam"), at(59)).await;
+    assert_eq!(muted, PostRefusal::Muted { until: Some(at(60)) });
+    store.restrain(&tide, &eve, RestraintKind::Ban, None, &ada, NOON).await.unwrap();
+    assert_eq!(refused(store, &post(&tide, &eve, "spam"), at(61)).await, PostRefusal::Banned { until: None });
+    assert_eq!(store.restraints(&tide, at(61), 9).await.unwrap().len(), 1);
+    assert_eq!(store.lift(&tide, &eve, RestraintKind::Ban).await, Ok(true));
+    assert_eq!(say(store, &post(&tide, &eve, "sorry"), at(61)).await, 3, "refusals take no number");
+
+    assert_eq!(store.set_slow(&tide, 10, "Ada", at(62)).await.unwrap().unwrap().sequence, 4);
+    assert_eq!(store.set_slow(&name("none"), 10, "Ada", at(62)).await, Ok(None));
+    let slow = PostRefusal::Slow { every: Duration::from_secs(10), again_in: Duration::from_secs(4) };
+    assert_eq!(refused(store, &post(&tide, &eve, "again"), at(67)).await, slow);
+    assert_eq!(say(store, &Post { is_exempt: true, ..post(&tide, &eve, "mod") }, at(67)).await, 5);
+    assert_eq!(say(store, &post(&tide, &eve, "later"), at(77)).await, 6);
+
+    let gone = store.tombstone(&tide, 3, "Ada", at(80)).await.unwrap().unwrap();
+    assert_eq!((gone.sequence, gone.target, gone.kind), (7, Some(3), MessageKind::Gone));
+    assert_eq!(store.tombstone(&tide, 3, "Ada", at(81)).await, Ok(None), "once");
+    assert_eq!(store.tombstone(&tide, 7, "Ada", at(81)).await, Ok(None), "not a tombstone's");
+    let log = store.messages_after(&tide, 1, 100).await.unwrap();
+    let numbers: Vec<u64> = log.iter().map(|line| line.sequence).collect();
+    assert_eq!(numbers, [2, 3, 4, 5, 6, 7]);
+    assert_eq!((log[1].kind, log[1].text.as_str(), &log[1].account), (MessageKind::Blank, "", &None));
+    assert_eq!(store.newest_messages(&tide, 2).await.unwrap()[0].sequence, 6);
+    assert_eq!(store.room(&tide).await.unwrap().unwrap().last_sequence, 7);
+}
+
+/// Forty at once: every number once, in the order in which they hold.
+async fn a_crowd_posts(store: &Arc<dyn Store>) {
+    let ebb = name("ebb");
+    let posts = (0..40).map(|n| {
+        let (store, ebb) = (store.clone(), ebb.clone());
+        tokio::spawn(async move {
+            let text = format!("<script>{n}</script>' OR 1=1; DROP TABLE messages --\0");
+            let ada = AccountId("id-Ada".into());
+            (say(&store, &post(&ebb, &ada, &text), NOON).await, text)
+        })
+    });
+    let mut said = Vec::new();
+    for post in posts.collect::<Vec<_>>() {
+        said.push(post.await.unwrap());
+    }
+    said.sort();
+    let log = store.messages_after(&ebb, 0, 100).await.unwrap();
+    assert_eq!(log.len(), 40);
+    for ((wanted, line), (number, text)) in (1..).zip(&log).zip(&said) {
+        assert_eq!((line.sequence, *number), (wanted, wanted));
+        assert_eq!(line.text, text.replace('\0', "\u{fffd}"), "as it was said");
+    }
+}
+
+/// Two with the same nonce at the same moment are one.
+async fn the_same_at_once_is_said_once(store: &Arc<dyn Store>) {
+    let (ebb, ada) = (name("ebb"), AccountId("id-Ada".into()));
+    let before = store.room(&ebb).await.unwrap().unwrap().last_sequence;
+    let post = Post { nonce: Some("same"), ..post(&ebb, &ada, "same") };
+    let (one, other) = tokio::join!(store.post(&post, NOON), store.post(&post, NOON));
+    let number = |posted: Result<Posted, StoreError>| match posted.unwrap() {
+        Posted::New(message) | Posted::Again(message) => message.sequence,
+        refused => panic!("{refused:?}"),
+    };
+    assert_eq!((number(one), number(other)), (before + 1, before + 1));
+}
+
+async fn deletion_deletes(store: &Arc<dyn Store>) {
+    let (eve, ada, tide) = (AccountId("id-Eve".into()), AccountId("id-Ada".into()), name("tide"));
+    let marks = store.clear_everywhere(&eve, "Ada", at(90)).await.unwrap();
+    assert_eq!(
+        marks.iter().map(|mark| (mark.kind, mark.sequence)).collect::<Vec<_>>(),
+        [(MessageKind::GoneBy, 8)]
+    );
+    assert_eq!(store.delete_account(&eve).await, Ok(true));
+    assert_eq!(store.delete_account(&eve).await, Ok(false));
+    assert_eq!(store.account_named("eve").await, Ok(None));
+    let log = store.messages_after(&tide, 0, 100).await.unwrap();
+    assert!(log.iter().all(|line| line.account != Some(eve.clone()) && !line.text.contains("later")));
+    assert!(log.iter().zip(1..).all(|(line, wanted)| line.sequence == wanted), "no hole");
+    assert_eq!(store.delete_broadcast(&tide).await, Ok(true));
+    assert_eq!(store.messages_after(&tide, 0, 100).await, Ok(vec![]));
+    assert_eq!(store.delete_account(&ada).await, Ok(true));
+    assert_eq!(store.broadcasts("", 100).await, Ok(vec![]), "its broadcasts go with it");
+    assert_eq!(store.rooms(100).await, Ok(vec![]));
+}
+
+async fn whole(store: Arc<dyn Store>, empty: Arc<dyn Store>) {
+    assert_eq!(store.migrate().await, Ok(VERSION));
+    store.ping().await.unwrap();
+    accounts_and_sessions(&store).await;
+    broadcasts_and_what_opens_them(&store).await;
+    chat(&store).await;
+    a_crowd_posts(&store).await;
+    the_same_at_once_is_said_once(&store).await;
+
+    let mut lines = Vec::new();
+    let count = backup(&*store, &mut lines).await.unwrap();
+    empty.migrate().await.unwrap();
+    assert_eq!(restore(&*empty, lines.as_slice()).await.unwrap(), count);
+    let mut again = Vec::new();
+    backup(&*empty, &mut again).await.unwrap();
+    let sorted = |lines: &[u8]| {
+        let mut lines: Vec<String> =
+            String::from_utf8(lines.to_vec()).unwrap().lines().map(Into::into).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&again), sorted(&lines));
+    assert!(restore(&*empty, lines.as_slice()).await.is_err(), "something is there");
+    let cut = &lines[..lines.len() - 20];
+    assert!(restore(&*store, cut).await.is_err());
+    deletion_deletes(&store).await;
+}
+
+#[tokio::test]
+async fn sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(&folder.path().join("lobby.db")).unwrap();
+    let empty = Sqlite::open(&folder.path().join("empty.db")).unwrap();
+    whole(Arc::new(store), Arc::new(empty)).await;
+}
+
+#[tokio::test]
+async fn postgresql() {
+    let Some((server, _folder)) = database::single() else {
+        println!("skipped: no PostgreSQL here");
+        return;
+    };
+    server.ask("CREATE DATABASE empty").unwrap();
+    let address = database::address(&[&server]);
+    let store = lobby::store::Postgres::new(&address, 8).unwrap();
+    let empty = lobby::store::Postgres::new(&address.replace("dbname=postgres", "dbname=empty"), 2).unwrap();
+    // Two that start at once wait for each other.
+    let store: Arc<dyn Store> = Arc::new(store);
+    let (one, other) = tokio::join!(store.migrate(), store.migrate());
+    assert_eq!((one, other), (Ok(VERSION), Ok(VERSION)));
+    whole(store, Arc::new(empty)).await;
+}

@@ -1,0 +1,188 @@
+//! A real PostgreSQL of Debian's, started here: a primary, and a standby that has everything before it is acknowledged.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test's own tool: what goes wrong here fails the test")]
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The user PostgreSQL runs as where we are root, which it refuses: nobody.
+const NOBODY: u32 = 65_534;
+
+/// Where Debian has PostgreSQL's programs; nothing where it is not installed.
+pub fn programs() -> Option<PathBuf> {
+    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .collect();
+    versions.sort();
+    versions.pop().filter(|bin| bin.join("initdb").exists())
+}
+
+fn as_user(program: &Path) -> Command {
+    let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    if !is_root {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args([&format!("--reuid={NOBODY}"), &format!("--regid={NOBODY}"), "--clear-groups", "--"]);
+    command.arg(program);
+    command
+}
+
+fn run(mut command: Command) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// One running server.
+pub struct Server {
+    pub port: u16,
+    folder: PathBuf,
+    process: Child,
+    bin: PathBuf,
+}
+
+impl Server {
+    fn start(bin: &Path, folder: &Path, port: u16) -> Self {
+        let log = std::fs::File::create(folder.with_extension("log")).unwrap();
+        let mut command = as_user(&bin.join("postgres"));
+        command.arg("-D").arg(folder).arg("-k").arg(folder.parent().unwrap());
+        command.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
+        // A standby that has lost its primary looks for another source so often, and for its promotion with it.
+        command.args(["-c", "wal_retrieve_retry_interval=200ms"]);
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let server = Self { port, folder: folder.to_owned(), process, bin: bin.to_owned() };
+        server.wait_for("SELECT 1", "1");
+        server
+    }
+
+    /// What `psql` says to a text.
+    pub fn ask(&self, text: &str) -> Option<String> {
+        let output = as_user(&self.bin.join("psql"))
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &self.port.to_string(),
+                "-U",
+                "mascaret",
+                "-d",
+                "postgres",
+                "-Atc",
+                text,
+            ])
+            .output()
+            .unwrap();
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Waits until it says so.
+    pub fn wait_for(&self, text: &str, wanted: &str) {
+        let until = Instant::now() + Duration::from_secs(30);
+        while self.ask(text).as_deref() != Some(wanted) {
+            let log = || std::fs::read_to_string(self.folder.with_extension("log")).unwrap_or_default();
+            assert!(Instant::now() < until, "{text} was not {wanted}: {}", log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// SIGKILL to the postmaster and everything it started: the machine is gone.
+    pub fn kill(&mut self) {
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.process.id()));
+        self.process.kill().unwrap();
+        for child in children.unwrap_or_default().split_whitespace() {
+            // One that has ended already is as good as killed.
+            let _ = Command::new("kill").args(["-9", child]).stderr(Stdio::null()).status();
+        }
+        self.process.wait().unwrap();
+    }
+
+    /// Makes a standby the primary; asks for it and does not wait.
+    pub fn promote(&self) {
+        // The next transaction needs no standby of its own.
+        self.ask("SELECT pg_promote(false)").unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if matches!(self.process.try_wait(), Ok(None)) {
+            self.kill();
+        }
+    }
+}
+
+/// A primary and its synchronous standby.
+pub struct Pair {
+    pub primary: Server,
+    pub standby: Server,
+    _folder: tempfile::TempDir,
+}
+
+fn own(path: &Path) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    // Fails where we are not root, and then it is ours already.
+    let _ = std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY));
+}
+
+fn new_primary(bin: &Path, folder: &Path) -> PathBuf {
+    own(folder);
+    let primary = folder.join("primary");
+    let mut init = as_user(&bin.join("initdb"));
+    init.arg("-D").arg(&primary).args([
+        "-U",
+        "mascaret",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "--no-sync",
+    ]);
+    run(init);
+    primary
+}
+
+/// A primary alone.
+pub fn single() -> Option<(Server, tempfile::TempDir)> {
+    let bin = programs()?;
+    let folder = tempfile::tempdir().unwrap();
+    let primary = new_primary(&bin, folder.path());
+    Some((Server::start(&bin, &primary, free_port()), folder))
+}
+
+/// Both.
+pub fn pair() -> Option<Pair> {
+    let bin = programs()?;
+    let folder = tempfile::tempdir().unwrap();
+    let primary = new_primary(&bin, folder.path());
+    let primary = Server::start(&bin, &primary, free_port());
+    let standby = folder.path().join("standby");
+    let mut copy = as_user(&bin.join("pg_basebackup"));
+    copy.arg("-D").arg(&standby).args(["-R", "-c", "fast", "-U", "mascaret", "--no-sync"]);
+    copy.args(["-d", &format!("host=127.0.0.1 port={} application_name=standby", primary.port)]);
+    run(copy);
+    let standby = Server::start(&bin, &standby, free_port());
+    // Only now: without a standby nothing would ever be acknowledged.
+    primary.ask("ALTER SYSTEM SET synchronous_standby_names = 'standby'").unwrap();
+    primary.ask("SELECT pg_reload_conf()").unwrap();
+    primary.wait_for("SELECT sync_state FROM pg_stat_replication", "sync");
+    // The copy took the primary's settings before that one was made.
+    Some(Pair { primary, standby, _folder: folder })
+}
+
+/// The address of these.
+pub fn address(servers: &[&Server]) -> String {
+    let ports: Vec<String> = servers.iter().map(|server| server.port.to_string()).collect();
+    let hosts = vec!["127.0.0.1"; servers.len()];
+    format!("host={} port={} user=mascaret dbname=postgres", hosts.join(","), ports.join(","))
+}

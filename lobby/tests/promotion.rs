@@ -1,0 +1,131 @@
+//! The primary is killed under two hundred posts a second and the standby promoted: what was acknowledged is there.
+
+#![allow(clippy::unwrap_used, reason = "a test's own tool: what goes wrong here fails the test")]
+
+mod database;
+
+use lobby::policy::Role;
+use lobby::store::{
+    AccountId, Broadcast, NewAccount, Post, Posted, Postgres, Store, StoreError, UnixMillis, Visibility,
+};
+use media::BroadcastId;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const POSTS_PER_SECOND: u64 = 200;
+
+#[derive(Default)]
+struct Seen {
+    /// Number and text of what was acknowledged.
+    acknowledged: BTreeMap<u64, String>,
+    /// When the last one before, and the first after, a moment.
+    at: Vec<Instant>,
+    unavailable: u64,
+    other: Vec<StoreError>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_when_the_standby_is_promoted() {
+    let Some(mut pair) = tokio::task::spawn_blocking(database::pair).await.unwrap() else {
+        println!("skipped: no PostgreSQL here");
+        return;
+    };
+    let address = database::address(&[&pair.primary, &pair.standby]);
+    let store: Arc<dyn Store> = Arc::new(Postgres::new(&address, 16).unwrap());
+    store.migrate().await.unwrap();
+    let (tide, ada) = (BroadcastId::parse("tide").unwrap(), AccountId("ada".into()));
+    let account = NewAccount { id: &ada, name: "Ada", folded: "ada", password: "", role: Role::Admin };
+    store.add_account(&account, UnixMillis::now()).await.unwrap();
+    let new = Broadcast {
+        name: tide.clone(),
+        owner: None,
+        title: String::new(),
+        visibility: Visibility::Public,
+        made: UnixMillis::now(),
+    };
+    store.add_broadcast(&new).await.unwrap();
+
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let posting = {
+        let (store, seen, tide, ada) = (store.clone(), seen.clone(), tide.clone(), ada.clone());
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(Duration::from_micros(1_000_000 / POSTS_PER_SECOND));
+            let mut posts = tokio::task::JoinSet::new();
+            for n in 0_u64.. {
+                tick.tick().await;
+                let (store, seen, tide, ada) = (store.clone(), seen.clone(), tide.clone(), ada.clone());
+                posts.spawn(async move {
+                    let (text, nonce) = (format!("message {n}"), n.to_string());
+                    let nonce = Some(nonce.as_str());
+                    let post = Post {
+                        broadcast: &tide,
+                        account: &ada,
+                        name: "Ada",
+                        badge: Role::Viewer,
+                        text: &text,
+                        nonce,
+                        is_exempt: true,
+                    };
+                    let posted = store.post(&post, UnixMillis::now()).await;
+                    let mut seen = seen.lock().unwrap();
+                    match posted {
+                        Ok(Posted::New(message) | Posted::Again(message)) => {
+                            assert!(
+                                seen.acknowledged.insert(message.sequence, text).is_none(),
+                                "a number twice"
+                            );
+                            seen.at.push(Instant::now());
+                        }
+                        Ok(refused) => panic!("{refused:?}"),
+                        Err(StoreError::Unavailable(_) | StoreError::Busy { .. }) => seen.unavailable += 1,
+                        Err(error) => seen.other.push(error),
+                    }
+                });
+                while posts.try_join_next().is_some() {}
+            }
+        })
+    };
+    let acknowledged = || seen.lock().unwrap().acknowledged.len();
+    let wait_for = async |count: usize| {
+        let until = Instant::now() + Duration::from_secs(30);
+        while acknowledged() < count {
+            assert!(Instant::now() < until, "only {} acknowledged", acknowledged());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    wait_for(400).await;
+    let (killed, (promoted, standby, _primary)) = tokio::task::spawn_blocking(move || {
+        pair.primary.kill();
+        let killed = Instant::now();
+        pair.standby.promote();
+        pair.standby.wait_for("SELECT pg_is_in_recovery()", "f");
+        (killed, (Instant::now(), pair.standby, pair.primary))
+    })
+    .await
+    .unwrap();
+    let before = acknowledged();
+    wait_for(before + 400).await;
+    posting.abort();
+    let _ = posting.await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    assert!(seen.other.is_empty(), "{:?}", seen.other);
+    let log = store.messages_after(&tide, 0, 1_000_000).await.unwrap();
+    assert!(log.iter().zip(1..).all(|(line, wanted)| line.sequence == wanted), "the sequence has a hole");
+    let held: BTreeMap<u64, &str> = log.iter().map(|line| (line.sequence, line.text.as_str())).collect();
+    for (number, text) in &seen.acknowledged {
+        assert_eq!(held.get(number), Some(&text.as_str()), "message {number} was acknowledged");
+    }
+    let back = seen.at.iter().find(|at| **at > killed).unwrap();
+    println!(
+        "{} acknowledged, {} in the log, {} told to come again; the standby promoted {:?} after the kill, the next write {:?} after the kill",
+        seen.acknowledged.len(),
+        log.len(),
+        seen.unavailable,
+        promoted.duration_since(killed),
+        back.duration_since(killed),
+    );
+    drop(standby);
+}

@@ -79,7 +79,7 @@ test: build-packages promtool ## Every test that must pass to land.
 	@$(MAKE) --no-print-directory web
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) build --workspace --bins
+	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace
 
 .PHONY: check

@@ -27,6 +27,10 @@ const PITCH: MediaSpan = MediaSpan::from_millis(500);
 /// Where the page has its files.
 const ETC: &str = "/etc/mascaret";
 
+#[path = "stage/processes.rs"]
+#[allow(dead_code, reason = "other stories strike in more ways")]
+mod processes;
+
 /// An address of loopback that no test of another process uses.
 fn address(fleet: u8, port: u16) -> SocketAddr {
     let [.., high, low] = std::process::id().to_be_bytes();
@@ -65,9 +69,7 @@ struct Running(Child, PathBuf);
 
 impl Running {
     fn terminate(&self) {
-        let pid = i32::try_from(self.0.id()).expect("a process id is an i32");
-        // SAFETY: kill touches no memory; the child is ours and not yet waited for, so the id is its own.
-        assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
+        processes::end(i32::try_from(self.0.id()).expect("a process id is an i32"));
     }
 
     fn ended(mut self) {

@@ -40,6 +40,21 @@ pub(crate) enum Trouble {
     PoorFeed,
 }
 
+/// What befalls every kind of node.
+const EVERYBODYS: [Trouble; 11] = [
+    Trouble::Sigkill,
+    Trouble::Sigstop,
+    Trouble::BlackHoleIn,
+    Trouble::BlackHoleOut,
+    Trouble::BlackHole,
+    Trouble::Loss,
+    Trouble::Late,
+    Trouble::Narrow,
+    Trouble::CorruptByte,
+    Trouble::ClockStep,
+    Trouble::RestartStorm,
+];
+
 /// What may be seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Promise {
@@ -142,35 +157,10 @@ pub(crate) fn cells() -> Vec<Cell> {
     ] {
         cell(Target::Edge, trouble, promise);
     }
-    for trouble in [
-        Sigkill,
-        Sigstop,
-        BlackHoleIn,
-        BlackHoleOut,
-        BlackHole,
-        Loss,
-        Late,
-        Narrow,
-        CorruptByte,
-        ClockStep,
-        RestartStorm,
-    ] {
-        cell(Target::Balancer, trouble, NOTHING);
-    }
-    for trouble in [
-        Sigkill,
-        Sigstop,
-        BlackHoleIn,
-        BlackHoleOut,
-        BlackHole,
-        Loss,
-        Late,
-        Narrow,
-        CorruptByte,
-        ClockStep,
-        RestartStorm,
-    ] {
-        cell(Target::Etcd, trouble, NOTHING);
+    for target in [Target::Balancer, Target::Etcd] {
+        for trouble in EVERYBODYS {
+            cell(target, trouble, NOTHING);
+        }
     }
     // Half a target duration of two seconds.
     cell(Target::Edge, PoorFeed, Promise { complete_within: Some(Duration::from_secs(1)), ..NOTHING });

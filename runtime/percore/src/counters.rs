@@ -23,6 +23,11 @@ impl Counter {
     pub(crate) fn set(&self, n: u64) {
         self.0.store(n, Relaxed);
     }
+
+    /// Sets it to `n` if that is less.
+    pub(crate) fn lower(&self, n: u64) {
+        self.set(n.min(self.0.load(Relaxed)));
+    }
 }
 
 macro_rules! counters {

@@ -120,7 +120,7 @@ impl<S: Service> Desk<S> {
         self.everyone.leave(connection.peer.ip());
         self.kept_bytes -= connection.kept.len();
         self.held_bytes -= u64::from(connection.held);
-        self.counters.held_bytes.set(self.held_bytes);
+        self.counters.held_bytes.lower(self.held_bytes);
         self.counters.open.set(self.connections.len() as u64);
         let state = std::mem::take(&mut self.states[id.index()]);
         let (service, _, mut turn) = self.parts();

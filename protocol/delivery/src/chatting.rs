@@ -6,8 +6,8 @@ use crate::delivery::Broadcast;
 use crate::page::Form;
 use crate::place::{Place, What};
 use crate::refused::Refused;
-use crate::tickets::{Door, admit};
-use crate::{Access, Answer, Delivery, Kind, Moment, Reply};
+use crate::tickets::{Book, Door, admit};
+use crate::{Access, Answer, Delivery, Denials, Kind, Moment, Reply};
 use bytes::Bytes;
 use chat::{EventId, Joined, Readers, ReadersCounts, Told};
 use http::{Connection, Cors, Head, Method, Request, Stamped, Status};
@@ -64,6 +64,15 @@ impl<W: Copy + Eq + Hash> Chatting<W> {
         }
     }
 
+    /// Somebody more is turned away: who reads his room, which may be himself, has to ask again.
+    pub(crate) fn denied(&mut self, before: &Denials, now: &Denials) {
+        for (name, access) in &self.access {
+            if *access != Access::Public && now.adds_to(before, BroadcastHash::of(name)) {
+                self.readers.let_go(name.as_str());
+            }
+        }
+    }
+
     /// Who may read a room changes so.
     pub(crate) fn narrows(&mut self, name: &BroadcastId, before: Access, access: Access) {
         if before == Access::Public && access != Access::Public {
@@ -100,7 +109,8 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
         let on_air = self.broadcasts.get(&name).map(|known: &Broadcast<B>| known.access);
         let access = on_air.or_else(|| self.chatting.access.get(&name).copied()).ok_or(not_found)?;
         let door = Door { access, hash: BroadcastHash::of(&name), edge: self.policy.edge };
-        admit(&mut self.tickets, self.keys.as_ref(), door, place.token, now.unix_secs)
+        let book = Book { keys: self.keys.as_ref(), denials: &self.denials };
+        admit(&mut self.tickets, book, door, place.token, now.unix_secs)
             .map_err(|refused| (Kind::Chat, refused))?;
         if self.is_leaving {
             return Err((Kind::Chat, Refused::Leaving));

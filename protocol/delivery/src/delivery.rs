@@ -5,9 +5,9 @@ use crate::directives::Reload;
 use crate::page::{Form, Kept};
 use crate::place::{Place, What};
 use crate::refused::{Fixed, Refused};
-use crate::tickets::{Door, admit};
+use crate::tickets::{Book, Door, admit};
 use crate::waiting::{ListId, Waiter, Waiting};
-use crate::{Access, Answer, Kind, Page, Reply, Segment, TicketCounts, Update};
+use crate::{Access, Answer, Denials, Kind, Page, Reply, Segment, TicketCounts, Update};
 use http::{Cors, HttpDate, Method, Request};
 use media::{BroadcastId, MediaSequence, RenditionId};
 use rustc_hash::FxHashMap;
@@ -48,6 +48,7 @@ pub struct Policy {
 pub struct Delivery<B, W> {
     pub(crate) policy: Policy,
     pub(crate) keys: Option<Keys>,
+    pub(crate) denials: Arc<Denials>,
     pub(crate) is_leaving: bool,
     has_moved: bool,
     /// By names that ingests chose, never viewers: whoever asks for a name that is not there adds none.
@@ -115,6 +116,7 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
             waiting: Waiting::default(),
             released: VecDeque::new(),
             date: HttpDate::from_unix_secs(0),
+            denials: Arc::default(),
             tickets: TicketCounts::default(),
         }
     }
@@ -195,6 +197,17 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
                 }
             }
             Update::Chat { access, told } => self.chatting.push(now, access, &told),
+            Update::Access { broadcast, access } => {
+                if let Some(known) = self.broadcasts.get_mut(&broadcast) {
+                    self.chatting.narrows(&broadcast, known.access, access);
+                    known.access = access;
+                }
+                self.chatting.is_open_to(&broadcast, access);
+            }
+            Update::Denied(denials) => {
+                let before = std::mem::replace(&mut self.denials, denials);
+                self.chatting.denied(&before, &self.denials);
+            }
             Update::Keys(keys) => self.keys = keys,
             Update::Moved => {
                 self.chatting.readers.let_everybody_go();
@@ -357,7 +370,8 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
         let known = self.broadcasts.get_mut(place.broadcast).ok_or(unknown)?;
         let kind = place.what.kind();
         let door = Door { access: known.access, hash: known.hash, edge: self.policy.edge };
-        admit(&mut self.tickets, self.keys.as_ref(), door, place.token, now.unix_secs)
+        let book = Book { keys: self.keys.as_ref(), denials: &self.denials };
+        admit(&mut self.tickets, book, door, place.token, now.unix_secs)
             .map_err(|refused| (kind, refused))?;
         let not_found = (kind, Refused::NotFound);
         if let What::Segment { rendition, sequence } = place.what {

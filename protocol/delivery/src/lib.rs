@@ -26,5 +26,5 @@ pub use delivery::{Delivery, Moment, Policy, WAITERS};
 pub use page::{Page, picture, playlist};
 pub use reply::{Answer, Kind, Reply, Stored};
 pub use segment::segment_head;
-pub use tickets::TicketCounts;
+pub use tickets::{Denials, TicketCounts};
 pub use update::{Access, Segment, Update};

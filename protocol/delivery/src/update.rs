@@ -1,6 +1,6 @@
 //! What a delivery is told.
 
-use crate::Page;
+use crate::{Denials, Page};
 use media::{BroadcastId, MediaSequence, RenditionId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +90,15 @@ pub enum Update<B> {
         /// What.
         told: chat::Told,
     },
+    /// Who may have a broadcast is another from now on, be it on the air or only its chat.
+    Access {
+        /// Which.
+        broadcast: BroadcastId,
+        /// Who may have it.
+        access: Access,
+    },
+    /// Whose tickets hold no more: all of them.
+    Denied(Arc<Denials>),
     /// The keys tickets may be sealed with; `None` while no balancer has told any.
     Keys(Option<ticket::Keys>),
     /// Another process serves at this edge's address now, and nothing new comes here: who waits gets the playlist as it

@@ -5,7 +5,9 @@
     reason = "a test may stop; some clock must begin the tale"
 )]
 
-use delivery::{Access, Answer, Delivery, Kind, Moment, Policy, Reply, Segment, Stored, Update, playlist};
+use delivery::{
+    Access, Answer, Delivery, Denials, Kind, Moment, Policy, Reply, Segment, Stored, Update, playlist,
+};
 use http::{Cors, Parsed};
 use media::{BroadcastId, MediaSequence, RenditionId};
 use std::time::{Duration, Instant};
@@ -327,8 +329,8 @@ fn token(edge: &str, expires: u64, of: &str, keys: &Keys) -> String {
         other: None,
         expires: UnixSeconds::from_u64(expires),
         broadcast: BroadcastHash::of(&BroadcastId::parse(of).unwrap()),
-        viewer: ViewerId(1),
-        flags: Flags::default(),
+        viewer: ViewerId(0xfeed << 32 | 1),
+        flags: Flags::ADMITTED,
     };
     ticket.seal(keys).to_string()
 }
@@ -355,6 +357,38 @@ fn a_private_broadcast_opens_to_a_valid_ticket_and_to_nothing_else() {
     }
     let counts = core.delivery.tickets();
     assert_eq!((counts.home, counts.away, counts.refused), (1, 1, 6));
+
+    // A balancer's ticket is for anybody: it does not open what is private.
+    let anybody = Ticket {
+        edge: None,
+        other: None,
+        expires: UnixSeconds::from_u64(NOON + 60),
+        broadcast: BroadcastHash::of(&BroadcastId::parse("tide").unwrap()),
+        viewer: ViewerId(1),
+        flags: Flags::WITHOUT_TOP,
+    };
+    assert_eq!(core.says(&with(&anybody.seal(&keys()).to_string())).0, 403);
+    assert_eq!(core.says(&with(&anybody.seal(&keys()).to_string()).replace("3.ts", "index.m3u8")).0, 403);
+
+    // Who is denied is turned away from that broadcast for so long; others are not.
+    let denied = |broadcast: &str, holder, until| {
+        let mut denials = Denials::default();
+        denials.add(BroadcastHash::of(&BroadcastId::parse(broadcast).unwrap()), holder, until);
+        Update::Denied(std::sync::Arc::new(denials))
+    };
+    for (denied, status) in [
+        (denied("tide", 0xfeed, NOON + 60), 403),
+        (denied("tide", 0xfeed, NOON - 1), 200),
+        (denied("tide", 0xbeef, NOON + 60), 200),
+        (denied("ebb", 0xfeed, NOON + 60), 200),
+    ] {
+        core.push(denied);
+        assert_eq!(core.says(&home).0, status);
+    }
+    core.push(Update::Access { broadcast: BroadcastId::parse("tide").unwrap(), access: Access::Public });
+    assert_eq!(core.says("/live/tide/720p/3.ts").0, 200);
+    core.push(Update::Access { broadcast: BroadcastId::parse("tide").unwrap(), access: Access::Private });
+    assert_eq!(core.says("/live/tide/720p/3.ts").0, 403);
 }
 
 #[test]

@@ -1,12 +1,12 @@
-//! What an ingest remembers of the lobby's answers, so that a publisher who comes again need not wait for it, nor for a
-//! lobby that is away.
+//! What an ingest remembers of the lobby's answers, so that a publisher who comes again need not wait for a lobby that is
+//! away.
 
 use crate::KeyDigest;
 use media::BroadcastId;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How long a key that opened is not asked about again.
+/// How long a key that opened is good for while the lobby does not answer.
 pub const REMEMBERED_FOR: Duration = Duration::from_secs(600);
 /// Keys remembered; the oldest go.
 pub const REMEMBERED: usize = 1024;

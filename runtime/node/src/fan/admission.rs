@@ -10,7 +10,7 @@ use admission::{Decoder, Denied, KeyDigest, Message};
 use edgefan::Address;
 use media::BroadcastId;
 use rustls::ClientConfig;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -229,7 +229,8 @@ struct Said {
     link: Option<mpsc::Sender<Message>>,
     asked: BTreeMap<u64, oneshot::Sender<Option<bool>>>,
     last: u64,
-    on_air: BTreeSet<BroadcastId>,
+    /// How many publishers each has: one that takes over comes before the other has gone.
+    on_air: BTreeMap<BroadcastId, usize>,
 }
 
 /// Dials, on a thread of its own; `on_news` is called on that thread and should return soon.
@@ -252,16 +253,16 @@ pub fn start(
                 let why = match dial(&lobby, tls.clone()).await {
                     Ok(stream) => {
                         backoff.reset();
-                        on_news(News::Up);
                         let (to, mut waiting) = mpsc::channel(WAITING_MESSAGES);
                         {
                             let mut said = lock(&kept);
-                            for broadcast in &said.on_air {
+                            for broadcast in said.on_air.keys() {
                                 let _ =
                                     to.try_send(Message::Air { broadcast: broadcast.clone(), is_on: true });
                             }
                             said.link = Some(to);
                         }
+                        on_news(News::Up);
                         let why =
                             converse(stream, &mut waiting, |message| hear(&kept, message, &mut on_news))
                                 .await;
@@ -318,12 +319,16 @@ impl AdmissionClient {
         tokio::time::timeout(within, answer).await.ok()?.ok()?
     }
 
-    /// A broadcast is on the air, or is not any more.
+    /// A broadcast has one publisher more, or one less.
     pub fn air(&self, broadcast: &BroadcastId, is_on: bool) {
         let mut said = lock(&self.said);
-        let is_new =
-            if is_on { said.on_air.insert(broadcast.clone()) } else { said.on_air.remove(broadcast) };
-        if is_new && let Some(link) = &said.link {
+        let publishers = said.on_air.entry(broadcast.clone()).or_default();
+        *publishers = if is_on { *publishers + 1 } else { publishers.saturating_sub(1) };
+        let is_news = *publishers == usize::from(is_on);
+        if *publishers == 0 {
+            said.on_air.remove(broadcast);
+        }
+        if is_news && let Some(link) = &said.link {
             // A full queue is a lobby that does not listen: it is told anew when it does.
             let _ = link.try_send(Message::Air { broadcast: broadcast.clone(), is_on });
         }

@@ -4,8 +4,9 @@
 //! understood to the broadcast's line. Does not live here: what a byte means (`rtmp`, `flv`), or what becomes of a
 //! unit (`line`).
 
+use crate::admitted::{Admitted, Grant};
 use crate::broadcasts::{Broadcasts, Claim, ClaimRefusal};
-use crate::keys::{KeyRefusal, PublishKeys};
+use crate::keys::KeyRefusal;
 use crate::metrics::Metrics;
 use bytes::BytesMut;
 use flv::{Demuxed, Demuxer, FlvError, Tag};
@@ -32,7 +33,7 @@ const READ_BYTES: usize = rtmp::PUSH_BYTES;
 #[derive(Clone, Debug)]
 pub(crate) struct Entrance {
     pub(crate) broadcasts: Broadcasts,
-    pub(crate) keys: Arc<PublishKeys>,
+    pub(crate) keys: Arc<Admitted>,
     pub(crate) limits: Limits,
     pub(crate) places: Arc<Semaphore>,
     pub(crate) metrics: Arc<Metrics>,
@@ -78,20 +79,27 @@ impl Entrance {
     }
 
     /// Whether this publisher may have that broadcast; the words of the refusal are for whoever sits at the encoder.
-    fn admit(&self, request: &PublishRequest, from: SocketAddr) -> Result<(BroadcastId, Claim), Refusal> {
+    async fn admit(
+        &self,
+        request: &PublishRequest,
+        from: SocketAddr,
+    ) -> Result<(BroadcastId, Claim, Grant), Refusal> {
         let broadcast = BroadcastId::parse(request.name.reveal())
             .map_err(|error| Refusal::new("NetStream.Publish.BadName", error.to_string()))?;
         let key = ["key", "token"].iter().find_map(|name| request.query.value(name));
-        self.keys.check(&broadcast, key.map(rtmp::Secret::reveal)).map_err(|refusal| match refusal {
-            KeyRefusal::Wrong => Refusal::unauthorized(),
-            refusal => Refusal::new("NetStream.Publish.Unauthorized", refusal.to_string()),
-        })?;
+        let grant =
+            self.keys.check(&broadcast, key.map(rtmp::Secret::reveal)).await.map_err(
+                |refusal| match refusal {
+                    KeyRefusal::Wrong => Refusal::unauthorized(),
+                    refusal => Refusal::new("NetStream.Publish.Unauthorized", refusal.to_string()),
+                },
+            )?;
         let claim = self.broadcasts.claim(&broadcast, from).map_err(|refusal| match refusal {
             ClaimRefusal::InUse => Refusal::in_use(),
             away @ ClaimRefusal::HandedOver => Refusal::new("NetStream.Publish.BadName", away.to_string()),
             full @ ClaimRefusal::Full(_) => Refusal::new("NetStream.Publish.Failed", full.to_string()),
         })?;
-        Ok((broadcast, claim))
+        Ok((broadcast, claim, grant))
     }
 }
 
@@ -100,7 +108,7 @@ struct Connection {
     from: SocketAddr,
     door: Conversation,
     demuxer: Demuxer,
-    publication: Option<(BroadcastId, Claim)>,
+    publication: Option<(BroadcastId, Claim, Grant)>,
 }
 
 impl Connection {
@@ -121,14 +129,19 @@ impl Connection {
             inbound.reserve(if self.publication.is_some() { READ_BYTES } else { READ_BYTES_UNPUBLISHED });
             let taken_over = async {
                 match &mut self.publication {
-                    Some((_, claim)) => (&mut claim.taken_over).await.is_ok(),
+                    Some((_, claim, grant)) => tokio::select! {
+                        is_taken = &mut claim.taken_over => match is_taken {
+                            Ok(_) => "another publisher, or another ingest, has taken over",
+                            Err(_) => "this ingest is ending",
+                        },
+                        () = grant.revoked() => "this publish key was revoked",
+                    },
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 biased;
-                is_taken = taken_over => {
-                    let why = if is_taken { "another publisher, or another ingest, has taken over" } else { "this ingest is ending" };
+                why = taken_over => {
                     self.door.refuse(Refusal::new("NetStream.Publish.BadName", why));
                 }
                 read = socket.read_buf(&mut inbound) => match read {
@@ -177,11 +190,12 @@ impl Connection {
     }
 
     async fn publish(&mut self, request: &PublishRequest) {
-        match self.entrance.admit(request, self.from) {
-            Ok((broadcast, claim)) => {
+        match self.entrance.admit(request, self.from).await {
+            Ok((broadcast, claim, mut grant)) => {
+                grant.goes_on_air(&broadcast);
                 tracing::info!(from = %self.from, %broadcast, app = ?request.app, "publishes");
                 claim.push(timeline::Input::Arrived).await;
-                self.publication = Some((broadcast, claim));
+                self.publication = Some((broadcast, claim, grant));
                 self.entrance.metrics.publishes.inc();
                 self.door.accept(Instant::now());
             }
@@ -205,7 +219,7 @@ impl Connection {
 
     async fn place_units(&mut self) {
         while let Some(demuxed) = self.demuxer.pull() {
-            let Some((_, claim)) = &self.publication else { continue };
+            let Some((_, claim, _)) = &self.publication else { continue };
             let input = match demuxed {
                 Demuxed::VideoConfig(config) => timeline::Input::VideoConfig(config),
                 Demuxed::AudioConfig(config) => timeline::Input::AudioConfig(config),
@@ -216,7 +230,7 @@ impl Connection {
     }
 
     fn over(&self, farewell: &Farewell) {
-        let broadcast = self.publication.as_ref().map(|(broadcast, _)| broadcast.as_str()).unwrap_or("-");
+        let broadcast = self.publication.as_ref().map(|(broadcast, ..)| broadcast.as_str()).unwrap_or("-");
         match farewell {
             Farewell::Unpublished => tracing::info!(from = %self.from, broadcast, "is done"),
             Farewell::Fault(error) => {

@@ -17,6 +17,11 @@ pub const KEY_BYTES: usize = 256;
 pub struct KeyHash([u8; 32]);
 
 impl KeyHash {
+    /// The bytes of it.
+    pub(crate) fn bytes(self) -> [u8; 32] {
+        self.0
+    }
+
     /// The hash of a key.
     pub fn of(key: &str) -> Self {
         Self(Sha256::digest(key.as_bytes()).into())
@@ -78,6 +83,9 @@ pub enum KeyRefusal {
     /// The key is not that broadcast's, or there is no such broadcast: a stranger is not told which.
     #[error("this publish key does not open this broadcast")]
     Wrong,
+    /// Who knows the keys does not answer, and this one was not seen lately.
+    #[error("publish keys cannot be looked up now; try again in a moment")]
+    Unknown,
     /// Longer than any key.
     #[error("the publish key has more than 256 bytes")]
     TooLong,
@@ -94,6 +102,11 @@ impl PublishKeys {
     /// These keys; with `is_open`, a broadcast without a key here needs none.
     pub fn new(keys: Vec<(BroadcastId, KeyHash)>, is_open: bool) -> Self {
         Self { keys, is_open }
+    }
+
+    /// Whether a broadcast has a key here.
+    pub fn knows(&self, broadcast: &BroadcastId) -> bool {
+        self.keys.iter().any(|(of, _)| of == broadcast)
     }
 
     /// Whether that key opens that broadcast. Takes as long for a wrong key as for a right one.

@@ -10,6 +10,7 @@
 //! processes around it (`door`, `process`, `shell`). Does not live here: any format or stage (`protocol/`), FFmpeg
 //! (`transcode`), or a viewer.
 
+mod admitted;
 mod assembly;
 pub mod bare;
 mod broadcasts;

@@ -22,7 +22,10 @@ pub struct Settings {
     pub edgefan: Address,
     /// Who may publish what: `[[ingest.publishers]]` with `broadcast` and `key`. Default: nobody.
     pub publishers: Vec<Publisher>,
-    /// Let anybody publish a broadcast that has no key here. For a laptop, never for a network. Default `false`.
+    /// The lobby that knows publish keys, `host:7003`: asked about broadcasts that have no key here. Default: none.
+    pub lobby: Option<Parsed<edgefan::Address>>,
+    /// Let anybody publish a broadcast that has no key here. For a laptop, never for a network; where a
+    /// lobby is named it is asked instead. Default `false`.
     pub open: bool,
     /// What a second publisher of a broadcast that is on the air does: `refuse` or `takeover`. Default `refuse`.
     pub second_publisher: SecondPublisher,
@@ -121,6 +124,7 @@ impl Default for Settings {
             rtmps: None,
             edgefan: any(7001),
             publishers: Vec::new(),
+            lobby: None,
             open: false,
             second_publisher: SecondPublisher::Refuse,
             connections: Number::new(1200),

@@ -1,5 +1,6 @@
 //! The ingest as a process: listeners, the operator's panel, and a clean end. The only file that wires.
 
+use crate::admitted::Admitted;
 use crate::broadcasts::{Broadcasts, Workshop};
 use crate::clock::Clock;
 use crate::door::Entrance;
@@ -127,9 +128,16 @@ pub fn run_telling(
     twin.listen(move |event| heard.twin(event));
     let metrics = Arc::new(Metrics::default());
     node.operator.open(panel(settings.id.0.to_string(), &broadcasts, &metrics, &publishing, &twin));
+    let admitted = match &settings.lobby {
+        Some(lobby) => {
+            Admitted::asking(settings.keys(), lobby.0.clone(), node.certificates.cluster_client_config()?)
+                .map_err(IngestError::Runtime)?
+        }
+        None => Admitted::by_settings(settings.keys()),
+    };
     let entrance = Entrance {
         broadcasts: broadcasts.clone(),
-        keys: Arc::new(settings.keys()),
+        keys: Arc::new(admitted),
         limits: rtmp::Limits { silent_after: settings.silence.duration(), ..rtmp::Limits::default() },
         places: Arc::new(Semaphore::new(settings.connections.value() as usize)),
         metrics,

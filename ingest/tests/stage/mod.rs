@@ -52,10 +52,14 @@ fn transcode() -> PathBuf {
 
 impl Stage {
     pub fn set(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::set_in(tempfile::tempdir().unwrap(), change)
+    }
+
+    /// The same, beside others that have their certificates in `certs` of this folder.
+    pub fn set_in(folder: tempfile::TempDir, change: impl FnOnce(&mut Settings)) -> Self {
         let say =
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "ingest=info".into());
         let _ = tracing_subscriber::fmt().with_env_filter(say).with_test_writer().try_init();
-        let folder = tempfile::tempdir().unwrap();
         let certificates = folder.path().join("certs");
         node::certs::init(&certificates, &["localhost".into(), "127.0.0.1".into()]).unwrap();
         let local = Listen("127.0.0.1:0".parse().unwrap());
@@ -288,6 +292,10 @@ pub struct Publisher(Option<Child>);
 impl Publisher {
     pub fn wait(mut self) -> Output {
         self.0.take().unwrap().wait_with_output().unwrap()
+    }
+
+    pub fn is_over(&mut self) -> bool {
+        self.0.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
     }
 
     pub fn kill(mut self) {

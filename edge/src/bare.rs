@@ -5,6 +5,7 @@
 use crate::board::Notice;
 use crate::line::{Line, Now, Output, Rules, Store};
 use crate::orders::{Changed, Orders};
+use crate::privacy::LobbyWord;
 use crate::shell::{Egress, Leaving};
 use bytes::Bytes;
 use delivery::Update;
@@ -49,7 +50,8 @@ impl Bare {
         keep_ended: Duration,
     ) -> Self {
         let cors = http::Cors::anybody();
-        let rules = Rules { cors, private: HashSet::new(), blocking_reload, window_bytes, keep_ended };
+        let (private, lobby) = (HashSet::new(), LobbyWord::None);
+        let rules = Rules { cors, private, lobby, blocking_reload, window_bytes, keep_ended };
         let store: Store<Bytes> = Box::new(|_, body| Ok(Bytes::copy_from_slice(body)));
         let out = VecDeque::from([Word::Ingests(ingests.clone())]);
         Self {

@@ -15,6 +15,7 @@ mod line;
 mod metrics;
 mod orders;
 mod panel;
+mod privacy;
 mod settings;
 mod shell;
 mod start;

@@ -5,10 +5,11 @@
 //! [`Line::new`] is given), what a playlist says (`window`).
 
 use crate::lane::{Lane, Rest};
-use delivery::{Access, Segment, Update};
+use crate::privacy::{Changed, LobbyWord, Privacy};
+use delivery::{Access, Denials, Segment, Update};
 use edgefan::{Event, SourceId};
 use media::{BroadcastId, MediaSpan, ObjectKey, ObjectKind, RunId, SegmentFacts, StreamFacts};
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
 use window::{Change, Input};
@@ -20,11 +21,14 @@ pub(crate) struct Now {
     pub(crate) unix_secs: u64,
 }
 
-/// What holds for the line's whole life.
+/// What holds from the beginning.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) cors: http::Cors,
+    /// By the settings.
     pub(crate) private: HashSet<BroadcastId>,
+    /// What the lobby has said before this edge began.
+    pub(crate) lobby: LobbyWord,
     pub(crate) blocking_reload: bool,
     /// Bytes of all windows together.
     pub(crate) window_bytes: u64,
@@ -65,8 +69,11 @@ pub(crate) type Store<B> = Box<dyn FnMut(&[u8], &[u8]) -> io::Result<B> + Send>;
 /// All broadcasts of this edge.
 pub(crate) struct Line<B> {
     rules: Rules,
+    privacy: Privacy,
     store: Store<B>,
     lanes: BTreeMap<BroadcastId, Lane<B>>,
+    /// Rooms of chat that the lobby has told of: as many as `chat` lets it.
+    rooms: BTreeSet<BroadcastId>,
     links: BTreeMap<SourceId, String>,
     out: VecDeque<Output<B>>,
     counts: LineCounts,
@@ -100,11 +107,14 @@ const JOIN_WITHIN: Duration = Duration::from_secs(10);
 const FRESH_HALF_TARGETS: u32 = 5;
 
 impl<B: Clone> Line<B> {
-    pub(crate) fn new(rules: Rules, store: Store<B>) -> Self {
+    pub(crate) fn new(mut rules: Rules, store: Store<B>) -> Self {
+        let private = std::mem::take(&mut rules.private);
         Self {
+            privacy: Privacy::new(private, std::mem::replace(&mut rules.lobby, LobbyWord::None)),
             rules,
             store,
             lanes: BTreeMap::new(),
+            rooms: BTreeSet::new(),
             links: BTreeMap::new(),
             out: VecDeque::new(),
             counts: LineCounts::default(),
@@ -186,7 +196,14 @@ impl<B: Clone> Line<B> {
     /// News of a room's chat: rooms are there whether their broadcast is on the air or not.
     pub(crate) fn chat(&mut self, told: chat::Told) {
         let room = match &told {
-            chat::Told::Room(room, _) | chat::Told::Closed(room) => room,
+            chat::Told::Room(room, _) => {
+                self.rooms.insert(room.clone());
+                room
+            }
+            chat::Told::Closed(room) => {
+                self.rooms.remove(room);
+                room
+            }
             chat::Told::Run(run) => &run.room,
         };
         let access = self.access(room);
@@ -195,7 +212,37 @@ impl<B: Clone> Line<B> {
 
     /// Who may have what is of this broadcast.
     fn access(&self, broadcast: &BroadcastId) -> Access {
-        if self.rules.private.contains(broadcast) { Access::Private } else { Access::Public }
+        self.privacy.access(broadcast)
+    }
+
+    /// The lobby says that these are private, and no others.
+    pub(crate) fn private(&mut self, names: Vec<BroadcastId>) {
+        let changed = match self.privacy.told(names) {
+            Changed::These(names) => names,
+            Changed::All => self.named(),
+        };
+        self.tell_access(changed);
+    }
+
+    /// Everything that the cores have been told of by name.
+    fn named(&self) -> Vec<BroadcastId> {
+        self.lanes.keys().chain(&self.rooms).collect::<BTreeSet<_>>().into_iter().cloned().collect()
+    }
+
+    fn tell_access(&mut self, of: Vec<BroadcastId>) {
+        for broadcast in of {
+            let access = self.access(&broadcast);
+            self.out.push_back(Output::Cores(Update::Access { broadcast, access }));
+        }
+    }
+
+    /// The lobby says that these are turned away, and no others.
+    pub(crate) fn denied(&mut self, rows: &[admission::Denied]) {
+        let mut denials = Denials::default();
+        for row in rows {
+            denials.add(ticket::BroadcastHash::of(&row.broadcast), row.holder, row.until);
+        }
+        self.out.push_back(Output::Cores(Update::Denied(std::sync::Arc::new(denials))));
     }
 
     /// What left the line, oldest first.
@@ -205,6 +252,11 @@ impl<B: Clone> Line<B> {
 
     /// Time passes: freshness, patience, forgetting.
     pub(crate) fn tick(&mut self, now: Now) {
+        if self.privacy.tick(now.at) {
+            tracing::warn!("the lobby does not answer: only what the settings call private is private");
+            let named = self.named();
+            self.tell_access(named);
+        }
         let names: Vec<_> = self.lanes.keys().cloned().collect();
         for broadcast in names {
             let Some(lane) = self.lanes.get_mut(&broadcast) else { continue };
@@ -228,7 +280,7 @@ impl<B: Clone> Line<B> {
         let is_here = |lane: &Lane<B>| {
             lane.is_whole || lane.has_ended() || lane.is_asleep() || lane.age(now.at) >= JOIN_WITHIN
         };
-        is_told && !self.links.is_empty() && self.lanes.values().all(is_here)
+        is_told && !self.privacy.awaits() && !self.links.is_empty() && self.lanes.values().all(is_here)
     }
 
     /// All of a broadcast that is to come at once is here: listing begins.

@@ -39,6 +39,9 @@ pub struct Settings {
     pub agent_check: Option<Address>,
     /// Ingests to take broadcasts from beside those the balancers name, each `host:port`. Default: none.
     pub ingests: Vec<Parsed<PeerAddress>>,
+    /// A folder in which this edge remembers what the lobby called private, so that one that starts while the lobby is
+    /// away knows it. Default: none; such an edge knows `private` only.
+    pub state: Option<PathBuf>,
     /// Who feeds this edge, each `host:port` of an ingest or of an edge that relays; then neither `ingests` nor what
     /// balancers name is dialled. Default: none; balancers and `ingests` say.
     pub feeds: Vec<Parsed<PeerAddress>>,
@@ -237,6 +240,7 @@ impl Default for Settings {
             lbs: Vec::new(),
             lobby: None,
             agent_check: None,
+            state: None,
             ingests: Vec::new(),
             feeds: Vec::new(),
             relay: RelaySettings::default(),

@@ -13,12 +13,14 @@
 use crate::board::{Board, Notice};
 use crate::line::{Line, Now, Output};
 use crate::orders::{Changed, Orders};
+use crate::privacy::Remembered;
 use crate::succession::Inheritance;
 use crate::viewers::Updates;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use delivery::Update;
 use edgefan::{Event, LinkClock, Load, NodeId, Standing};
 use media::BitRate;
+use node::fan::admission::News;
 use node::fan::control::client::{ControlClient, Told};
 use node::fan::lobby;
 use node::fan::publisher::Publishing;
@@ -55,6 +57,8 @@ pub(crate) enum Word {
     Event(Event),
     Told(Told),
     Lobby(lobby::client::Told),
+    /// Who may watch.
+    Admission(News),
     /// A successor asks for our sockets: what it must have is the answer.
     Asked(Sender<Inheritance>),
     /// It is about to serve: nothing new is listed from now on; what is listed is the answer.
@@ -80,6 +84,8 @@ pub(crate) struct LineThread {
     pub(crate) control: Option<ControlClient>,
     /// Whether the lobby is linked; `None` where there is none.
     pub(crate) is_lobby_up: Option<bool>,
+    /// Keeps what the lobby calls private.
+    pub(crate) remembered: Remembered,
     pub(crate) board: Arc<Board>,
     pub(crate) stop: Stop,
     pub(crate) drain: Drain,
@@ -160,6 +166,13 @@ impl LineThread {
                     }
                 }
             },
+            Word::Admission(News::Private(names)) => {
+                self.remembered.write(&names);
+                self.line.private(names);
+            }
+            Word::Admission(News::Denied(rows)) => self.line.denied(&rows),
+            // Of publishers.
+            Word::Admission(News::Up | News::Revoked(_)) => {}
             Word::Told(told) => match self.orders.take(told) {
                 Changed::Nothing => {}
                 Changed::Ingests(ingests) => self.subscription.set_ingests(ingests),

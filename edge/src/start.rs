@@ -6,6 +6,7 @@ use crate::counts::CoreRequests;
 use crate::line::{Line, Rules};
 use crate::orders::Orders;
 use crate::panel::Sources;
+use crate::privacy::{LobbyWord, Remembered};
 use crate::settings::Settings;
 use crate::shell::{LineThread, WORDS, Word};
 use crate::succession::{Ports, Succeeded, succeed};
@@ -15,7 +16,7 @@ use edgefan::{Address, EdgeFacts, Layer};
 use media::BitRate;
 use node::Node;
 use node::certs::Shown;
-use node::fan::{control, lobby, publisher, subscriber};
+use node::fan::{admission, control, lobby, publisher, subscriber};
 use node::handover::Offer;
 use percore::{Inode, InodeStore, Listen, TlsSource};
 use std::collections::HashSet;
@@ -81,7 +82,7 @@ pub struct Running {
     cores: percore::Running<Updates>,
     line: Option<JoinHandle<()>>,
     links: (subscriber::Subscription, Option<control::client::ControlClient>),
-    lobby: Option<lobby::client::LobbyClient>,
+    lobby: Option<(lobby::client::LobbyClient, admission::AdmissionClient)>,
     /// What feeds other edges.
     relay: Option<publisher::Publishing>,
     has_left: Arc<AtomicBool>,
@@ -157,7 +158,7 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
     let own_ingests: Vec<_> = settings.ingests.iter().map(|ingest| ingest.0.clone()).collect();
     let balancers: Vec<_> = settings.lbs.iter().map(|lb| lb.0.clone()).collect();
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let (tell_event, tell_lobby) = (tell.clone(), tell.clone());
+    let (tell_event, tell_lobby, tell_admission) = (tell.clone(), tell.clone(), tell.clone());
     let feeds = settings.feeds.iter().map(|feed| feed.0.clone()).collect();
     let orders = Orders::new(own_ingests, own_keys).fed_by(feeds);
     let subscribing = subscriber::Settings {
@@ -192,13 +193,21 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
             let (node, version) = (settings.id.0.node.clone(), env!("CARGO_PKG_VERSION").to_owned());
             let dialling = lobby::client::Settings { node, version, lobby: at.0.clone() };
             let on_told = move |told| drop(tell_lobby.send(Word::Lobby(told)));
-            let client = lobby::client::start(dialling, lobby_tls, on_told)
-                .map_err(|error| EdgeError::Thread { what: "the link to the lobby", error })?;
-            Some(client)
+            let error = |error| EdgeError::Thread { what: "the links to the lobby", error };
+            let client = lobby::client::start(dialling, lobby_tls.clone(), on_told).map_err(error)?;
+            let on_news = move |news| drop(tell_admission.send(Word::Admission(news)));
+            Some((client, admission::start(at.0.clone(), lobby_tls, on_news).map_err(error)?))
         }
     };
 
+    let remembered = Remembered::within(settings.state.as_deref());
+    let lobby_word = match (&settings.lobby, remembered.read()) {
+        (None, _) => LobbyWord::None,
+        (Some(_), None) => LobbyWord::Awaited(None),
+        (Some(_), Some(names)) => LobbyWord::Private(names),
+    };
     let rules = Rules {
+        lobby: lobby_word,
         cors: settings.cors.0.clone(),
         private: settings.private.iter().map(|broadcast| broadcast.0.clone()).collect(),
         blocking_reload: settings.blocking_reload,
@@ -216,6 +225,7 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
         relay: relay.as_ref().map(|relay| relay.publishing.clone()),
         control: control.clone(),
         is_lobby_up: lobby.is_some().then_some(false),
+        remembered,
         board: Arc::clone(&board),
         stop: node.stop.clone(),
         drain: node.drain.clone(),
@@ -394,7 +404,7 @@ impl Running {
         let (subscription, control) = &self.links;
         subscription.stop();
         self.relay.iter().for_each(publisher::Publishing::stop);
-        self.lobby.iter().for_each(lobby::client::LobbyClient::stop);
+        self.lobby.iter().for_each(|(client, _)| client.stop());
         if let Some(control) = control {
             control.stop();
         }

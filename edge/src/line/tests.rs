@@ -37,10 +37,15 @@ fn facts(run: u64) -> StreamFacts {
 
 impl Edge {
     fn with(window_bytes: u64) -> Self {
+        Self::beside(LobbyWord::None, window_bytes)
+    }
+
+    fn beside(lobby: LobbyWord, window_bytes: u64) -> Self {
         let cors = http::Cors::anybody();
         let rules = Rules {
             cors: cors.clone(),
             private: HashSet::new(),
+            lobby,
             blocking_reload: true,
             window_bytes,
             keep_ended: Duration::from_secs(20),
@@ -334,4 +339,28 @@ fn an_edge_is_ready_with_no_broadcast_at_all() {
     linked(&mut edge);
     edge.passes(250);
     assert!(edge.line.has_joined());
+}
+
+#[test]
+fn an_edge_that_awaits_the_lobby_shows_nothing_and_has_not_joined() {
+    let begin = |edge: &mut Edge| {
+        edge.hears(Event::LinkUp { source: SourceId(0), node: edgefan::NodeId::parse("ingest").unwrap() });
+        edge.begins(1);
+        (0..3).for_each(|nth| edge.segment(1, nth, b"sound"));
+        edge.passes(400);
+    };
+    let mut edge = Edge::beside(LobbyWord::Awaited(None), 1 << 30);
+    begin(&mut edge);
+    assert_eq!((edge.says("/live/tide/audio/index.m3u8").0, edge.line.has_joined()), (403, false));
+    edge.line.private(Vec::new());
+    edge.passes(100);
+    assert_eq!((edge.says("/live/tide/audio/index.m3u8").0, edge.line.has_joined()), (200, true));
+    edge.line.private(vec![tide()]);
+    edge.passes(100);
+    assert_eq!((edge.says("/live/tide/audio/index.m3u8").0, edge.line.has_joined()), (403, true));
+
+    let mut edge = Edge::beside(LobbyWord::Awaited(None), 1 << 30);
+    begin(&mut edge);
+    edge.passes(3_000);
+    assert_eq!((edge.says("/live/tide/audio/index.m3u8").0, edge.line.has_joined()), (200, true));
 }

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use ticket::{EdgeId, Flags, Keys, Ticket, UnixSeconds, ViewerId};
+use ticket::{BroadcastHash, EdgeId, Flags, Keys, Ticket, Token, UnixSeconds, ViewerId};
 
 /// How long a list of broadcasts or edges is shown again before it is written anew: a heartbeat.
 const LIST_AGE: Duration = Duration::from_millis(250);
@@ -75,6 +75,7 @@ pub(crate) struct Answer {
 struct Stock {
     options: Stamped,
     no_broadcast: Stamped,
+    no_ticket: Stamped,
     media_elsewhere: Stamped,
     not_steered: Stamped,
     nothing: Stamped,
@@ -85,6 +86,12 @@ struct Stock {
 enum Wish<'a> {
     Playlist(&'a str),
     Redirect(&'a str),
+    /// By a ticket that the lobby, or a balancer before, has made.
+    Again {
+        token: &'a str,
+        name: &'a str,
+        redirects: bool,
+    },
     /// What follows `/steer/`.
     Steer(&'a str),
     MediaElsewhere,
@@ -108,12 +115,20 @@ impl<'a> Wish<'a> {
         if let Some(rest) = path.strip_prefix("/steer/") {
             return Self::Steer(rest);
         }
+        if let Some(rest) = path.strip_prefix("/v/") {
+            let entry = rest.strip_suffix("/index.m3u8").and_then(|rest| rest.split_once('/'));
+            return match entry {
+                Some((token, name)) if !name.contains('/') => {
+                    Self::Again { token, name, redirects: request.query.value("redirect") == Some("1") }
+                }
+                _ => Self::MediaElsewhere,
+            };
+        }
         match path {
             "/api/v1/broadcasts" => Self::Broadcasts,
             "/api/v1/cluster" => Self::Cluster,
             _ => match path.strip_prefix("/go/") {
                 Some(name) => Self::Redirect(name.strip_suffix('/').unwrap_or(name)),
-                None if path.starts_with("/v/") => Self::MediaElsewhere,
                 None => Self::Page,
             },
         }
@@ -204,9 +219,18 @@ impl Desk {
         }
         let wish = Wish::of(request);
         let list = match wish {
-            Wish::Playlist(name) | Wish::Redirect(name) => {
-                let answer =
-                    self.enter(moment, name, matches!(wish, Wish::Redirect(_)), request.accepts_gzip);
+            Wish::Playlist(name) | Wish::Redirect(name) | Wish::Again { name, .. } => {
+                let (before, redirects) = match wish {
+                    Wish::Again { token, redirects, .. } => match self.known(moment, token, name) {
+                        Some(ticket) => (Some(ticket), redirects),
+                        None => {
+                            self.counts.refused_tickets.one();
+                            return Answer::of(self.stock.no_ticket.at(&date, connection, head_only));
+                        }
+                    },
+                    wish => (None, matches!(wish, Wish::Redirect(_))),
+                };
+                let answer = self.enter(moment, name, before, redirects, request.accepts_gzip);
                 return Answer::of(match answer {
                     Some(answer) => answer.dated(&date, connection, head_only),
                     None => self.stock.no_broadcast.at(&date, connection, head_only),
@@ -250,11 +274,19 @@ impl Desk {
         Answer { bytes: found.head.at(&self.date, connection, head_only), page }
     }
 
-    /// A viewer comes: it gets an edge and a token, or a sentence; `None` where there is no such broadcast.
+    /// What a token says that opens this broadcast now.
+    fn known(&self, moment: Moment, token: &str, name: &str) -> Option<Ticket> {
+        let (token, broadcast) = (Token::parse(token).ok()?, BroadcastId::parse(name).ok()?);
+        self.keys.open(&token, moment.unix_secs, BroadcastHash::of(&broadcast)).ok()
+    }
+
+    /// A viewer comes: it gets an edge and a token, or a sentence; `None` where there is no such broadcast. Who comes with
+    /// a ticket stays who it is, and admitted if it was, and for no longer than that ticket lasts.
     fn enter(
         &mut self,
         moment: Moment,
         name: &str,
+        before: Option<Ticket>,
         redirects: bool,
         accepts_gzip: bool,
     ) -> Option<Prerendered> {
@@ -292,13 +324,21 @@ impl Desk {
             }
         };
         let broadcast = self.router.broadcast(name)?;
+        let expires = UnixSeconds::from_u64(moment.unix_secs + self.lifetime.as_secs());
+        let (viewer, expires, admitted) = match before {
+            Some(ticket) if ticket.flags.has(Flags::ADMITTED) => {
+                (ticket.viewer, expires.min(ticket.expires), Flags::ADMITTED)
+            }
+            Some(ticket) => (ticket.viewer, expires, Flags::default()),
+            None => (ViewerId(self.dice.roll()), expires, Flags::default()),
+        };
         let ticket = Ticket {
             edge: Some(edge.number()),
             other: others.first().map(EdgeId::number),
-            expires: UnixSeconds::from_u64(moment.unix_secs + self.lifetime.as_secs()),
+            expires,
             broadcast: broadcast.hash(),
-            viewer: ViewerId(self.dice.roll()),
-            flags: if without_top { Flags::WITHOUT_TOP } else { Flags::default() },
+            viewer,
+            flags: admitted.with(if without_top { Flags::WITHOUT_TOP } else { Flags::default() }),
         };
         let token = ticket.seal(&self.keys);
         let edges: Vec<(EdgeId, &Pathway)> = std::iter::once(edge)
@@ -393,6 +433,12 @@ impl Stock {
         let not_found = |text| Stamped::new(sentence(Status::NOT_FOUND, cors, &[], text));
         Self {
             options: Stamped::new(options.alone()),
+            no_ticket: Stamped::new(sentence(
+                Status::FORBIDDEN,
+                cors,
+                &[],
+                "This ticket opens nothing, or nothing any more; ask for another one where you had it from.",
+            )),
             no_broadcast: not_found("There is no broadcast of that name on the air."),
             media_elsewhere: not_found(
                 "Media is served by edges; /live/<broadcast>/index.m3u8 and /go/<broadcast> say by which.",

@@ -43,6 +43,7 @@ counts! {
     refused_full "Viewers refused because every edge is full",
     refused_no_edge "Viewers refused because no edge may be used",
     refused_unmeasured "Viewers asked to wait because a broadcast has only just begun",
+    refused_tickets "Viewers refused because the ticket they came with opens nothing",
     unknown_broadcasts "Requests for a broadcast that is not live",
     without_top "Viewers given no top rendition because the fleet is short of room",
     steered "Steering answers decided by what is known of the viewer's edges",

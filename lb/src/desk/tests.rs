@@ -98,7 +98,7 @@ fn a_viewer_gets_a_playlist_with_its_edge_first_and_two_behind_it() {
     let uris = uris(&body);
     assert_eq!(uris.len(), 6, "{body}");
     let token = uris[0].split('/').nth(4).unwrap();
-    let hash = ticket::BroadcastHash::of(&BroadcastId::parse("tide").unwrap());
+    let hash = BroadcastHash::of(&BroadcastId::parse("tide").unwrap());
     let ticket =
         story.keys.open(&Token::parse(token).unwrap(), story.moment.unix_secs + 86_400, hash).unwrap();
     let first = uris[0].strip_prefix("http://").and_then(|uri| uri.split(':').next()).unwrap();
@@ -269,6 +269,68 @@ fn a_page_can_list_broadcasts_and_edges() {
     assert_eq!(json(&story.get("/api/v1/cluster").1)["edges"][1]["state"], "ready");
     story.moment.now += Duration::from_millis(50);
     assert_eq!(json(&story.get("/api/v1/cluster").1)["edges"][1]["state"], "left");
+}
+
+/// What the lobby gives to whom it admits.
+fn admitted(story: &Story, expires: u64) -> Ticket {
+    Ticket {
+        edge: None,
+        other: None,
+        expires: UnixSeconds::from_u64(story.moment.unix_secs + expires),
+        broadcast: BroadcastHash::of(&BroadcastId::parse("tide").unwrap()),
+        viewer: ViewerId(0xfeed << 32 | 7),
+        flags: Flags::ADMITTED,
+    }
+}
+
+#[test]
+fn who_was_admitted_stays_so_wherever_he_is_sent_and_for_no_longer() {
+    let mut story = Story::of(&["e1", "e2"]);
+    let before = admitted(&story, 600);
+    let path = format!("/v/{}/tide/index.m3u8", before.seal(&story.keys));
+    let given = |story: &Story, uri: &str| {
+        let token = Token::parse(uri.split('/').nth(4).unwrap()).unwrap();
+        story.keys.open_any(&token, story.moment.unix_secs).unwrap()
+    };
+    let (head, body) = story.get(&path);
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let after = given(&story, uris(&body)[0]);
+    assert!(after.flags.has(Flags::ADMITTED) && after.edge.is_some(), "{after:?}");
+    assert_eq!((after.viewer, after.expires), (before.viewer, before.expires));
+    // And again, by the ticket that the balancer gave.
+    let again = uris(&body)[0].split_once("/v/").unwrap().1.replace("/720p/", "/");
+    let (head, _) = story.get(&format!("/v/{again}?redirect=1"));
+    assert!(head.starts_with("HTTP/1.1 307 "), "{head}");
+    let again = given(&story, field(&head, "Location").unwrap());
+    assert!(again.flags.has(Flags::ADMITTED));
+    assert_eq!((again.viewer, again.expires), (before.viewer, before.expires));
+    // Nobody else is.
+    let (_, body) = story.get("/live/tide/index.m3u8");
+    let anybody = uris(&body)[0].split_once("/v/").unwrap().1.replace("/720p/", "/");
+    assert!(!given(&story, uris(&body)[0]).flags.has(Flags::ADMITTED));
+    let (_, body) = story.get(&format!("/v/{anybody}"));
+    assert!(!given(&story, uris(&body)[0]).flags.has(Flags::ADMITTED));
+}
+
+#[test]
+fn a_ticket_that_opens_nothing_is_refused_at_once() {
+    let mut story = Story::of(&["e1"]);
+    let good = admitted(&story, 600);
+    let other = Ticket { broadcast: BroadcastHash::of(&BroadcastId::parse("ebb").unwrap()), ..good };
+    let over = Ticket { expires: UnixSeconds::from_u64(story.moment.unix_secs - 1), ..good };
+    let strange = Keys::new(Key::from_secret([9; 32]), None);
+    let mut changed = good.seal(&story.keys).to_string();
+    changed.replace_range(40..41, if &changed[40..41] == "A" { "B" } else { "A" });
+    let tokens =
+        [other.seal(&story.keys), over.seal(&story.keys), good.seal(&strange)].map(|it| it.to_string());
+    for token in tokens.into_iter().chain([changed, "nonsense".into()]) {
+        let (head, body) = story.get(&format!("/v/{token}/tide/index.m3u8"));
+        assert!(head.starts_with("HTTP/1.1 403 "), "{token}: {head}");
+        assert_eq!(field(&head, "Access-Control-Allow-Origin"), Some("*"));
+        assert!(body.contains("opens nothing"), "{body}");
+    }
+    let (head, _) = story.get(&format!("/v/{}/tide/720p/index.m3u8", good.seal(&story.keys)));
+    assert!(head.starts_with("HTTP/1.1 404 "), "media is elsewhere");
 }
 
 #[test]

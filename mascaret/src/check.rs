@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::{DONE, cli, wrong_usage};
 
 /// The roles this program has settings for.
-const ROLES: [&str; 4] = ["edge", "ingest", "lb", "source"];
+const ROLES: [&str; 5] = ["edge", "ingest", "lb", "lobby", "source"];
 
 type Checked = Result<Vec<Effective>, SettingsError>;
 
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &cli::Check) -> ExitCode {
             Some(role) => vec![role],
             None => {
                 return wrong_usage(format_args!(
-                    "{}: no [edge], [ingest], [lb] or [source] table in it, and its name does not say whose it is; \
+                    "{}: no [edge], [ingest], [lb], [lobby] or [source] table in it, and its name does not say whose it is; \
                      say it with --role",
                     args.file.display()
                 ));
@@ -83,6 +83,7 @@ fn check(role: &str, sources: &Sources) -> Checked {
         "edge" => of::<edge::Settings>("edge", sources),
         "ingest" => of::<ingest::Settings>("ingest", sources),
         "lb" => of::<lb::Settings>("lb", sources),
+        "lobby" => of::<lobby::Settings>("lobby", sources),
         _ => of::<source::Settings>("source", sources),
     }
 }

@@ -1,8 +1,10 @@
 //! What a person types.
 //!
-//! Lives here: every command and its words but those about edges (`cli/edge`). Does not live here: what a command does.
+//! Lives here: every command and its words but those about edges (`cli/edge`) and about the lobby
+//! (`cli/lobby`). Does not live here: what a command does.
 
 mod edge;
+mod lobby;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ pub(crate) use edge::*;
 use loadtest::plan::{self, From, VIEWERS_MAX};
 use loadtest::report::Condition;
 use loadtest::viewer::{Player, RungChoice, Url};
+pub(crate) use lobby::*;
 use node::directory::NodeId;
 
 /// Highly available live streaming: publish once by RTMP, watch on every edge.
@@ -68,6 +71,27 @@ Examples:
   mascaret lb --settings lb.toml
   mascaret lb --settings all.toml --set id=lb2 --set http=127.0.0.32:8080")]
     Lb(Role),
+    /// Who may publish, who may watch, who says what: accounts, publish keys, private broadcasts, chat.
+    #[command(
+        after_help = "\
+Examples:
+  mascaret lobby --settings lobby.toml
+  mascaret lobby backup lobby.jsonl --settings lobby.toml      everything but sessions, from a lobby that runs too
+  mascaret lobby restore lobby.jsonl --settings other.toml     into an empty store, SQLite or PostgreSQL",
+        args_conflicts_with_subcommands = true
+    )]
+    Lobby(Lobby),
+    /// Accounts of a lobby, by whoever can read its settings.
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  mascaret user add ada --role admin --settings lobby.toml     prints a password, once
+  mascaret user passwd ada --password-stdin < password
+  mascaret user role bob broadcaster
+  mascaret user delete eve"
+    )]
+    User(UserCommand),
     /// Publish a test pattern: a clock, a number, a beep each second.
     #[command(after_help = "\
 Examples:
@@ -332,7 +356,7 @@ pub(crate) struct Check {
     /// The TOML file.
     pub(crate) file: PathBuf,
     /// Which program the file is for, when it has no table for each [default: by the file's name].
-    #[arg(long, value_parser = ["edge", "ingest", "lb", "source"])]
+    #[arg(long, value_parser = ["edge", "ingest", "lb", "lobby", "source"])]
     pub(crate) role: Option<String>,
     /// Look at the file alone, not at MASCARET_… variables.
     #[arg(long)]

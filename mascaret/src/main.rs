@@ -1,7 +1,7 @@
 //! The one program: every role, and the commands around them.
 //!
 //! Lives here: what a person types, and the commands that look at running nodes from outside. Does not live
-//! here: what a role does (`edge`, `ingest`, `lb`, `source`, `loadtest`), nor how settings are read (`node::settings`).
+//! here: what a role does (`edge`, `ingest`, `lb`, `lobby`, `source`, `loadtest`), nor how settings are read (`node::settings`).
 //!
 //! Exit status: 0 done, 1 failed, 2 wrong usage.
 
@@ -15,6 +15,7 @@ mod fetch;
 mod keys;
 mod lint;
 mod loadtest;
+mod lobby;
 mod plan;
 mod roles;
 mod sight;
@@ -41,6 +42,11 @@ fn main() -> ExitCode {
             None => roles::ingest(&ingest.role),
         },
         cli::Command::Lb(role) => roles::lb(&role),
+        cli::Command::Lobby(lobby) => match lobby.command {
+            Some(command) => lobby::run(&command),
+            None => roles::lobby(&lobby.role),
+        },
+        cli::Command::User(command) => lobby::user(&command),
         cli::Command::Source(source) => roles::source(&source),
         cli::Command::Demo(demo) => demo::run(&demo),
         cli::Command::Status(status) => status::run(&status),

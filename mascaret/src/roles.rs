@@ -22,6 +22,10 @@ pub(crate) fn lb(role: &cli::Role) -> ExitCode {
     run("lb", sources(role), ::lb::run)
 }
 
+pub(crate) fn lobby(role: &cli::Role) -> ExitCode {
+    run("lobby", sources(role), ::lobby::run)
+}
+
 pub(crate) fn source(source: &cli::Source) -> ExitCode {
     let mut sources = sources(&source.role);
     if !source.urls.is_empty() {
@@ -40,7 +44,7 @@ pub(crate) fn source(source: &cli::Source) -> ExitCode {
     run("source", sources, ::source::run)
 }
 
-fn sources(role: &cli::Role) -> Result<Sources, SettingsError> {
+pub(crate) fn sources(role: &cli::Role) -> Result<Sources, SettingsError> {
     let mut sources = Sources::new().process_environment();
     if let Some(path) = &role.settings {
         sources = sources.file(path)?;

@@ -17,6 +17,7 @@ pub mod http;
 mod listener;
 mod lobby;
 mod metrics;
+mod pages;
 pub mod passwords;
 pub mod policy;
 mod rates;

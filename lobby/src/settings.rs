@@ -27,6 +27,12 @@ pub struct Settings {
     /// How browsers reach this lobby where something stands before it, `https://live.example.org`: pages of that origin
     /// only may change anything. Default: whatever `Host` they name.
     pub public_url: Option<String>,
+    /// Where browsers reach a balancer, `https://live.example.org:8443`: the pages play from there. Default: none, this
+    /// lobby's own address.
+    pub watch_url: String,
+    /// Where encoders publish, `rtmp://ingest.example.org:1935/live`, as the pages show it. Default: none, this lobby's own
+    /// name with port 1935.
+    pub publish_url: String,
     /// How long a session lasts, 5 min to 90 days. Default `7 days`, written `604800 s`.
     pub session: Seconds<300, 7_776_000>,
     /// Sessions of one account at once, 1 to 100; the oldest ends. Default `10`.
@@ -92,6 +98,8 @@ impl Default for Settings {
             store: StoreSettings::default(),
             sign_up: SignUp::Invite,
             public_url: None,
+            watch_url: String::new(),
+            publish_url: String::new(),
             session: Seconds::new(604_800),
             sessions: Number::new(10),
             tries_per_address: Number::new(20),

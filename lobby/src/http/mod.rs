@@ -19,6 +19,7 @@ pub use hooks::WEBHOOKS;
 pub use openapi::document;
 
 use crate::lobby::Lobby;
+use crate::pages;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -39,6 +40,7 @@ pub fn router(lobby: Arc<Lobby>) -> Router {
         .route("/accounts", post(accounts::sign_up).get(accounts::list))
         .route("/accounts/{id}", patch(accounts::change).delete(accounts::delete))
         .route("/session", post(session::sign_in).delete(session::sign_out))
+        .route("/place", get(place))
         .route("/me", get(session::me).delete(session::delete_me))
         .route("/me/password", put(session::change_password))
         .route("/invites", post(invites::make).get(invites::list))
@@ -66,10 +68,22 @@ pub fn router(lobby: Arc<Lobby>) -> Router {
     Router::new()
         .nest("/api/v1", v1)
         .route("/api/openapi.json", get(async || axum::Json(document())))
-        .fallback(async || Fault::NotFound("nothing is here"))
+        .fallback(page)
         .method_not_allowed_fallback(async || Fault::Method)
         .layer(from_fn_with_state(lobby.clone(), around))
         .with_state(lobby)
+}
+
+/// A page of ours, or nothing.
+async fn page(request: Request) -> Result<Response, Fault> {
+    let path = request.uri().path();
+    pages::at(request.method(), path, request.headers()).ok_or(Fault::NotFound("nothing is here"))
+}
+
+/// Where this cluster is watched and published to, for pages.
+async fn place(State(lobby): State<Arc<Lobby>>) -> axum::Json<serde_json::Value> {
+    let settings = &lobby.settings;
+    axum::Json(serde_json::json!({ "watch": settings.watch_url, "publish": settings.publish_url }))
 }
 
 /// Nothing of ours is framed, sniffed, cached or a source of scripts, unless a page says more precisely what it needs.

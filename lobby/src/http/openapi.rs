@@ -47,6 +47,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     Operation("delete", "/accounts/{id}", "Delete an account and all that is its", None, 204),
     Operation("post", "/session", "Sign in", Some(&[Text("name"), Text("password")]), 200),
     Operation("delete", "/session", "Sign out", None, 204),
+    Operation("get", "/place", "Where this cluster is watched and published to", None, 200),
     Operation("get", "/me", "Who is signed in, and the session's token", None, 200),
     Operation("delete", "/me", "Delete one's own account", Some(&[Text("password")]), 204),
     Operation("put", "/me/password", "Change one's password", Some(&[Text("old"), Text("new")]), 200),

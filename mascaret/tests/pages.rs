@@ -1,0 +1,181 @@
+//! The lobby's pages in a real browser, from signing up to a key and an account, by keyboard alone; and what axe-core finds on
+//! each of them.
+//!
+//! Without Chromium, or without the pages (`make web`), nothing is tested, and that is said.
+
+mod stage;
+#[path = "browser/webdriver.rs"]
+mod webdriver;
+
+use lobby::policy::Role;
+use lobby::store::Store;
+use node::certs::CertificateSettings;
+use node::operator::OperatorSettings;
+use node::settings::Address;
+use node::{Node, NodeSettings, Stop};
+use serde_json::Value;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use webdriver::Browser;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const PASSWORD: &str = "two metres of brown water";
+
+/// Waits until this is true in the page.
+fn until(browser: &Browser, what: &str, script: &str) {
+    let asked = Instant::now();
+    while browser.run(script) != Value::Bool(true) {
+        assert!(asked.elapsed() < PATIENCE, "{what}: {}\n{}", body(browser), browser.console());
+        sleep(Duration::from_millis(100));
+    }
+}
+
+fn body(browser: &Browser) -> String {
+    browser.run("return document.body.innerText").as_str().unwrap_or_default().to_owned()
+}
+
+/// Goes on with Tab until this has the focus.
+fn tab_to(browser: &Browser, what: &str, selector: &str) {
+    for _ in 0..60 {
+        if browser.run(&format!("return document.activeElement.matches({selector:?})")) == Value::Bool(true) {
+            return;
+        }
+        browser.types("\u{e004}");
+    }
+    panic!("{what} is not reached by Tab: {}", body(browser));
+}
+
+/// Nothing serious, in either of both sizes and schemes.
+fn axe(browser: &Browser, axe: &str, page: &str) {
+    for (width, scheme) in [(1280, "dark"), (360, "light")] {
+        browser.looks_like(width, scheme);
+        let wide = browser.run("return document.documentElement.scrollWidth - innerWidth");
+        assert!(wide.as_i64().is_some_and(|wide| wide <= 0), "{page} at {width} px is {wide} px too wide");
+        browser.run(&format!("{axe};0"));
+        let found = browser.runs_on(
+            "const done = arguments[0]; axe.run().then((found) => done(found.violations
+                .filter((it) => ['serious', 'critical'].includes(it.impact))
+                .map((it) => `${it.id}: ${it.nodes.map((node) => node.html).join(' ')}`)));",
+        );
+        assert_eq!(found, serde_json::json!([]), "{page} at {width} px, {scheme}");
+    }
+    browser.looks_like(1280, "dark");
+}
+
+/// A lobby on this thread's neighbour, and where its pages are.
+fn begin(folder: &Path) -> (SocketAddr, Stop, std::thread::JoinHandle<()>) {
+    let any = || Address(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    node::certs::init(&folder.join("certs"), &[]).expect("certificates");
+    let mut settings = lobby::Settings { http: any(), link: any(), ..lobby::Settings::default() };
+    settings.store.sqlite = folder.join("lobby.db");
+    settings.sign_up = lobby::policy::SignUp::Open;
+    let node = NodeSettings {
+        operator: OperatorSettings { listen: any(), ..OperatorSettings::default() },
+        certificates: CertificateSettings {
+            directory: folder.join("certs"),
+            ..CertificateSettings::default()
+        },
+        ..NodeSettings::default()
+    };
+    let stop = Stop::new();
+    let node = Node::with_stop("lobby", &node, stop.clone()).expect("a node");
+    let (tell, told) = channel();
+    let running = std::thread::spawn(move || {
+        lobby::run_telling(settings, node, |addresses| drop(tell.send(addresses.http))).expect("a lobby");
+    });
+    (told.recv_timeout(PATIENCE).expect("it listens"), stop, running)
+}
+
+#[test]
+fn everything_is_done_by_keyboard_and_axe_finds_nothing_serious() {
+    let Some(driver) = webdriver::find() else {
+        return println!("skipped: no chromium");
+    };
+    let web = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("web");
+    let Ok(source) = std::fs::read_to_string(web.join("node_modules/axe-core/axe.min.js")) else {
+        return println!("skipped: no axe-core (make web)");
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (at, stop, running) = begin(folder.path());
+    let browser = Browser::start(&driver, &[]);
+    let page = |path: &str| format!("http://{at}{path}");
+
+    browser.open(&page("/sign-up"));
+    until(&browser, "sign-up", "return !!document.querySelector('form')");
+    if body(&browser).contains("built without its pages") {
+        return println!("skipped: no pages (make web)");
+    }
+    axe(&browser, &source, "sign-up");
+    tab_to(&browser, "the name", "input[name=username]");
+    browser.types("Ana");
+    tab_to(&browser, "the password", "input[name=password]");
+    browser.types(PASSWORD);
+    browser.types("\u{e007}");
+    until(&browser, "a viewer's page", "return document.body.innerText.includes('ask an administrator')");
+
+    // What `mascaret user role` does.
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let store: Arc<dyn Store> =
+            Arc::new(lobby::store::Sqlite::open(&folder.path().join("lobby.db")).expect("a store"));
+        let ana = store.account_named("ana").await.expect("a store").expect("Ana");
+        assert!(store.set_role(&ana.id, Role::Admin).await.expect("a store"));
+    });
+    browser.open(&page("/studio"));
+    until(&browser, "sign-in", "return location.pathname === '/sign-in' && !!document.querySelector('form')");
+    axe(&browser, &source, "sign-in");
+    tab_to(&browser, "the name", "input[name=username]");
+    browser.types("Ana");
+    tab_to(&browser, "the password", "input[name=password]");
+    browser.types("wrong words, alas\u{e007}");
+    until(
+        &browser,
+        "the refusal",
+        "return document.querySelector('[role=alert]').textContent.includes('wrong')",
+    );
+    browser.run("document.querySelector('input[name=password]').value = ''");
+    browser.types(&format!("{PASSWORD}\u{e007}"));
+    until(
+        &browser,
+        "the studio",
+        "return location.pathname === '/studio' && document.body.innerText.includes('no broadcast yet')",
+    );
+
+    tab_to(&browser, "the broadcast's name", "input[name=name]");
+    browser.types("tide");
+    browser.types("\u{e007}");
+    until(&browser, "the broadcast", "return !!document.querySelector('.owned')");
+    tab_to(&browser, "the key's label", ".owned input[name=label]");
+    browser.types("\u{e007}");
+    until(
+        &browser,
+        "the key",
+        "return /tide\\?key=[a-z2-7]{32}/.test(document.querySelector('.fresh').innerText)",
+    );
+    until(&browser, "it in the list", "return document.querySelector('.keys').innerText.includes('OBS')");
+    axe(&browser, &source, "studio");
+    tab_to(&browser, "revoking it", ".keys button");
+    browser.types("\u{e007}");
+    until(&browser, "none", "return document.querySelector('.keys').innerText.includes('None yet')");
+
+    browser.open(&page("/admin"));
+    until(&browser, "accounts", "return document.querySelectorAll('tbody tr').length === 1");
+    axe(&browser, &source, "admin");
+    tab_to(&browser, "the role", "tbody select");
+
+    browser.open(&page("/watch/tide"));
+    until(&browser, "the player", "return !!document.querySelector('.frame')");
+    axe(&browser, &source, "watch");
+    let said = browser.console();
+    assert!(!said.contains("Content Security Policy"), "{said}");
+    browser.run("document.querySelector('nav button').focus()");
+    browser.types("\u{e007}");
+    until(&browser, "signed out", "return location.pathname === '/sign-in'");
+    drop(browser);
+    stop.signal();
+    running.join().expect("it ends");
+}

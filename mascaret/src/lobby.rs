@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// Why a command did not do it.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+pub(crate) enum Refused {
     #[error(transparent)]
     Lobby(#[from] LobbyError),
     #[error(transparent)]
@@ -107,7 +107,12 @@ pub(crate) fn user(command: &cli::UserCommand) -> ExitCode {
 }
 
 /// Adds an account.
-async fn add(store: &dyn Store, name: &Name, password: &Password, role: Role) -> Result<(), Refused> {
+pub(crate) async fn add(
+    store: &dyn Store,
+    name: &Name,
+    password: &Password,
+    role: Role,
+) -> Result<(), Refused> {
     let (id, folded, hashed) =
         (AccountId(secret::word()[..24].to_owned()), name.folded(), passwords::hash(password.as_str()));
     let new = NewAccount { id: &id, name: name.as_str(), folded: &folded, password: &hashed, role };

@@ -118,6 +118,9 @@ fn every_metric_is_documented_and_every_row_is_told() {
         ["http=127.0.0.1:0", "https=127.0.0.1:0", "cores=1", "relay.listen=127.0.0.1:0", "lobby=127.0.0.1:1"];
     let edge = Role::start("edge", certs, &edge);
     held_to_the_page("edge", &edge.told("mascaret_edge_ready"));
+    let store = format!("store.sqlite={}", files.path().join("lobby.db").display());
+    let lobby = Role::start("lobby", certs, &["http=127.0.0.1:0", "link=127.0.0.1:0", &store]);
+    held_to_the_page("lobby", &lobby.told("mascaret_lobby_"));
     match node::program::transcode(None) {
         Err(error) => println!("an ingest's tables are not looked at: {error}"),
         Ok(_) => {

@@ -2,17 +2,18 @@
 //!
 //! ```text
 //!  2 sources ─▶ 2 ingests ─▶ 4 edges ◀─ 2 balancers
-//!                              ▲
+//!                   └── lobby ──┘▲
 //!                 watch: every edge, every rendition, every segment
 //! ```
 //!
 //! Lives here: the order of things. Does not live here: what runs where (`plan`), one process (`child`),
-//! simulated viewers (`crowd`), what is seen (`watch`), how it is said (`tell`).
+//! simulated viewers (`crowd`), who may do what (`host`), what is seen (`watch`), how it is said (`tell`).
 
 mod child;
 mod cluster;
 mod crowd;
 mod hands;
+mod host;
 mod plan;
 mod ports;
 mod prepare;
@@ -60,15 +61,16 @@ pub(crate) fn run(args: &cli::Demo) -> ExitCode {
     if let Some(why) = ports_that_are_taken(&plan) {
         return failed(why);
     }
-    if let Err(error) = prepare(&plan) {
-        return failed(format_args!("{}: {error}", plan.directory.display()));
-    }
+    let password = match prepare(&plan) {
+        Ok(password) => password,
+        Err(error) => return failed(format_args!("{}: {error}", plan.directory.display())),
+    };
     let stop = Stop::new();
     if let Err(error) = stop.on_signals(None) {
         return failed(error);
     }
     let mut demo = Demo::new(args, plan, stop);
-    demo.greet(cores);
+    demo.greet(cores, &password);
     if let Err(error) = demo.start() {
         demo.end();
         return failed(error);

@@ -15,6 +15,7 @@ const HTTP: u16 = 8080;
 const HTTPS: u16 = 8443;
 const MEDIA: u16 = 7001;
 const CONTROL: u16 = 7002;
+const LOBBY_LINK: u16 = 7003;
 const OPERATOR: u16 = 9090;
 
 /// Bytes of a unix socket's path, at most (unix(7)); in a folder that is deeper nothing is handed over.
@@ -35,8 +36,9 @@ const fn edge_ip(index: u8) -> Ipv4Addr {
 const fn lb_ip(index: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 0, 31 + index)
 }
+const LOBBY_IP: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 41);
 const fn source_ip(index: u8) -> Ipv4Addr {
-    Ipv4Addr::new(127, 0, 0, 41 + index)
+    Ipv4Addr::new(127, 0, 0, 51 + index)
 }
 
 /// What a machine with so many cores carries in real time beside a browser that watches.
@@ -149,7 +151,8 @@ impl Plan {
         let ingests = (0..2).map(|index| plan.ingest(index));
         let edges = (0..args.edges).map(|index| plan.edge(index));
         let sources = (0..if args.no_sources { 0 } else { 2 }).map(|index| plan.source(index));
-        plan.nodes = lbs.chain(ingests).chain(edges).chain(sources).collect();
+        let lobby = std::iter::once(plan.lobby());
+        plan.nodes = lbs.chain(lobby).chain(ingests).chain(edges).chain(sources).collect();
         Ok(plan)
     }
 
@@ -182,6 +185,16 @@ impl Plan {
         self.directory.join("ticket.key")
     }
 
+    /// What the lobby keeps.
+    pub(crate) fn lobby_store(&self) -> PathBuf {
+        self.directory.join("lobby.db")
+    }
+
+    /// Everything that may be on the air: the patterns, and what a person publishes.
+    pub(crate) fn broadcasts(&self) -> Vec<&str> {
+        self.keys.iter().map(|(broadcast, _)| broadcast.as_str()).collect()
+    }
+
     /// Where a source reads its publish key.
     pub(crate) fn key_path(&self, broadcast: &str) -> PathBuf {
         self.directory.join(format!("{broadcast}.key"))
@@ -196,7 +209,7 @@ impl Plan {
             (0..2).map(|ingest| self.at(ingest_ip(ingest), MEDIA).to_string()).collect();
         let peers: Vec<String> = (0..2).map(|lb| self.at(lb_ip(lb), CONTROL).to_string()).collect();
         let others = (0..2).map(lb_ip).filter(|other| *other != ip);
-        let others = others.chain((0..2).map(ingest_ip)).chain((0..edges).map(edge_ip));
+        let others = others.chain([LOBBY_IP]).chain((0..2).map(ingest_ip)).chain((0..edges).map(edge_ip));
         let nodes: Vec<String> = others.map(|ip| self.at(ip, OPERATOR).to_string()).collect();
         let settings = format!(
             "id = \"{name}\"\nhttp = \"{http}\"\nhttps = \"{https}\"\ncontrol = \"{control}\"\n\
@@ -208,14 +221,32 @@ impl Plan {
         NodePlan { name, role: "lb", operator, listens, settings }
     }
 
+    /// Anybody may sign up: whoever can is on this machine.
+    fn lobby(&self) -> NodePlan {
+        let (http, link) = (self.at(LOBBY_IP, HTTP), self.at(LOBBY_IP, LOBBY_LINK));
+        let operator = self.at(LOBBY_IP, OPERATOR);
+        let settings = format!(
+            "id = \"lobby\"\nhttp = \"{http}\"\nlink = \"{link}\"\nsign_up = \"open\"\nwatch_url = \"http://{}\"\n\
+             publish_url = \"rtmp://{}/live\"\n\n[store]\nsqlite = {}\n\n[tickets]\nkey = {}\n{}",
+            self.at(lb_ip(0), HTTP),
+            self.at(ingest_ip(0), RTMP),
+            quoted(&self.lobby_store().display().to_string()),
+            quoted(&self.ticket_key().display().to_string()),
+            self.common(operator)
+        );
+        let listens = vec![("http", http), ("lobby links", link)];
+        NodePlan { name: "lobby".into(), role: "lobby", operator, listens, settings }
+    }
+
     fn ingest(&self, index: u8) -> NodePlan {
         let ip = ingest_ip(index);
         let name = format!("ingest{}", index + 1);
         let (rtmp, rtmps, media) = (self.at(ip, RTMP), self.at(ip, RTMPS), self.at(ip, MEDIA));
         let operator = self.at(ip, OPERATOR);
         let mut settings = format!(
-            "id = \"{name}\"\nrtmp = \"{rtmp}\"\nrtmps = \"{rtmps}\"\nedgefan = \"{media}\"\ntwin = \"{}\"\nstate = {}\n",
+            "id = \"{name}\"\nrtmp = \"{rtmp}\"\nrtmps = \"{rtmps}\"\nedgefan = \"{media}\"\ntwin = \"{}\"\nlobby = \"{}\"\nstate = {}\n",
             self.at(ingest_ip(1 - index), MEDIA),
+            self.at(LOBBY_IP, LOBBY_LINK),
             quoted(&self.directory.join(&name).display().to_string())
         );
         for (broadcast, key) in &self.keys {
@@ -235,7 +266,9 @@ impl Plan {
         let lbs: Vec<String> = (0..2).map(|lb| self.at(lb_ip(lb), CONTROL).to_string()).collect();
         let settings = format!(
             "id = \"{name}\"\nhttp = \"{http}\"\nhttps = \"{https}\"\nlbs = {lbs:?}\ncapacity = \"500 Mbit/s\"\n\
-             cores = 1\nticket_key = {}\n{}",
+             cores = 1\nlobby = \"{}\"\nstate = {}\nticket_key = {}\n{}",
+            self.at(LOBBY_IP, LOBBY_LINK),
+            quoted(&self.directory.join(&name).display().to_string()),
             quoted(&self.ticket_key().display().to_string()),
             self.common_and(operator, &self.handover(&name))
         );
@@ -314,7 +347,12 @@ pub(crate) fn usual_operators() -> Vec<SocketAddr> {
     let ingests = (0..2).map(ingest_ip);
     let edges = (0..9).map(edge_ip);
     let sources = (0..2).map(source_ip);
-    lbs.chain(ingests).chain(edges).chain(sources).map(|ip| SocketAddr::from((ip, OPERATOR))).collect()
+    lbs.chain([LOBBY_IP])
+        .chain(ingests)
+        .chain(edges)
+        .chain(sources)
+        .map(|ip| SocketAddr::from((ip, OPERATOR)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -339,6 +377,7 @@ mod tests {
                 "lb" => load::<lb::Settings>("lb", &sources).err(),
                 "ingest" => load::<ingest::Settings>("ingest", &sources).err(),
                 "edge" => load::<edge::Settings>("edge", &sources).err(),
+                "lobby" => load::<lobby::Settings>("lobby", &sources).err(),
                 _ => load::<source::Settings>("source", &sources).err(),
             };
             assert!(refused.is_none(), "{}", refused.unwrap());
@@ -349,10 +388,10 @@ mod tests {
     fn no_two_listeners_share_an_address_and_ports_move_together() {
         let plan = plan(&["--port-offset", "100"]);
         let mut all: Vec<SocketAddr> = plan.addresses().map(|(_, _, address)| address).collect();
-        assert_eq!(all.len(), 2 * 4 + 2 * 4 + 4 * 3 + 2);
+        assert_eq!(all.len(), 2 * 4 + 3 + 2 * 4 + 4 * 3 + 2);
         all.sort();
         all.dedup();
-        assert_eq!(all.len(), 30);
+        assert_eq!(all.len(), 33);
         assert_eq!(plan.watch("http")[0].to_string(), "127.0.0.31:8180");
     }
 
@@ -369,7 +408,7 @@ mod tests {
     fn without_sources_nothing_is_expected() {
         let plan = plan(&["--no-sources", "--edges", "2"]);
         assert!(plan.expected.is_empty());
-        assert_eq!(plan.nodes.len(), 6);
+        assert_eq!(plan.nodes.len(), 7);
         assert!(plan.publish().1.starts_with("studio?key="));
     }
 }

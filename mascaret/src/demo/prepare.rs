@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::host;
 use super::plan::Plan;
 use super::ports;
 
@@ -35,8 +36,8 @@ pub(super) fn ports_that_are_taken(plan: &Plan) -> Option<String> {
     Some(lines.join("\n"))
 }
 
-/// Certificates, keys, folders.
-pub(super) fn prepare(plan: &Plan) -> io::Result<()> {
+/// Certificates, keys, folders, and the lobby's host, whose password it is.
+pub(super) fn prepare(plan: &Plan) -> io::Result<String> {
     fs::create_dir_all(&plan.directory)?;
     node::certs::init(&plan.certificates(), &plan.names()).map_err(io::Error::other)?;
     if !plan.ticket_key().exists() {
@@ -45,7 +46,8 @@ pub(super) fn prepare(plan: &Plan) -> io::Result<()> {
         let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
         write_secret(&plan.ticket_key(), &hex)?;
     }
-    plan.keys.iter().try_for_each(|(broadcast, key)| write_secret(&plan.key_path(broadcast), key))
+    plan.keys.iter().try_for_each(|(broadcast, key)| write_secret(&plan.key_path(broadcast), key))?;
+    host::admit(&plan.lobby_store(), &plan.broadcasts())
 }
 
 fn write_secret(path: &Path, secret: &str) -> io::Result<()> {

@@ -7,12 +7,13 @@ use serde_json::json;
 
 use super::child::State;
 use super::crowd::{Crowd, Mood};
+use super::host::HOST;
 use super::{Demo, watch};
 use crate::DONE;
 
 impl Demo {
     /// What was chosen, and what a person does now.
-    pub(super) fn greet(&self, cores: usize) {
+    pub(super) fn greet(&self, cores: usize, password: &str) {
         let plan = &self.plan;
         let count = |role: &str| plan.nodes.iter().filter(|node| node.role == role).count();
         let size = &plan.size;
@@ -23,16 +24,19 @@ impl Demo {
             size.frame_rate,
             f64::from(size.bitrate) / 1e3
         );
+        let lobby = plan.nodes.iter().find(|node| node.role == "lobby").and_then(|it| it.http());
+        let lobby = lobby.map(|at| at.to_string()).unwrap_or_default();
         let (watch, tls) = (plan.watch("http"), plan.watch("https"));
         let (servers, stream_key) = plan.publish();
         let (watch_0, tls_0) = (watch[0], tls[0]);
         let ca = plan.certificates().join("ca.pem");
         let text = format!(
-            "{} sources → {} ingests → {} edges ← {} balancers, sized for {cores} cores:\n\
+            "{} sources → {} ingests → {} edges ← {} balancers, and a lobby, sized for {cores} cores:\n\
              pattern {picture}, copied; made beside it: {}\n\n\
              watch    http://{watch_0}/   (or http://{}/)\n\
              \x20        https://{tls_0}/  once the browser trusts {}\n\
              play     ffplay http://{watch_0}/live/{}/index.m3u8\n\
+             chat     http://{lobby}/watch/{}   sign in at http://{lobby}/ as {HOST}, password {password}\n\
              publish  OBS: server {}   stream key {stream_key}\n\
              \x20        ffmpeg -re -i FILE -c:v libx264 -g 50 -bf 0 -c:a aac -f flv '{}/{stream_key}'\n\
              files    {}\n{}",
@@ -43,6 +47,7 @@ impl Demo {
             if size.rungs.is_empty() { "nothing".into() } else { size.rungs.join(", ") },
             watch[1],
             ca.display(),
+            plan.expected.first().map_or("studio", String::as_str),
             plan.expected.first().map_or("studio", String::as_str),
             servers[0],
             servers[0],
@@ -57,6 +62,7 @@ impl Demo {
             "watch": watch.iter().map(|at| format!("http://{at}/")).collect::<Vec<_>>(),
             "watch_tls": tls.iter().map(|at| format!("https://{at}/")).collect::<Vec<_>>(),
             "ca": ca.display().to_string(),
+            "lobby": { "at": format!("http://{lobby}/"), "name": HOST, "password": password },
             "publish": { "servers": servers, "stream_key": stream_key },
             "edges": plan.nodes.iter().filter(|node| node.role == "edge")
                 .filter_map(|node| Some(json!({ "id": node.name, "http": node.http()?.to_string() }))).collect::<Vec<_>>(),

@@ -85,7 +85,10 @@ fn begin(folder: &Path) -> (SocketAddr, Stop, std::thread::JoinHandle<()>) {
     let node = Node::with_stop("lobby", &node, stop.clone()).expect("a node");
     let (tell, told) = channel();
     let running = std::thread::spawn(move || {
-        lobby::run_telling(settings, node, |addresses| drop(tell.send(addresses.http))).expect("a lobby");
+        lobby::run_telling(settings, node, |addresses| {
+            tell.send(addresses.http).expect("a story that waits")
+        })
+        .expect("a lobby");
     });
     (told.recv_timeout(PATIENCE).expect("it listens"), stop, running)
 }

@@ -14,6 +14,7 @@ use node::operator::OperatorSettings;
 use node::settings::Address;
 use node::{Node, NodeSettings, Stop};
 use serde_json::Value;
+use stage::cluster::{Cluster, Wanted};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +24,13 @@ use std::time::{Duration, Instant};
 use webdriver::Browser;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// For a demo of our own, beside somebody else's.
+const OFFSET: u16 = 6_300;
+const TAB: &str = "\u{e004}";
+const ENTER: &str = "\u{e007}";
+const DOWN: &str = "\u{e015}";
+/// What would run if anything that a stranger wrote were taken for a page.
+const MARKUP: &str = "<img src=x onerror='window.taken=1'><script>window.taken=1</script>&lt;b&gt;";
 const PASSWORD: &str = "two metres of brown water";
 
 /// Waits until this is true in the page.
@@ -44,7 +52,7 @@ fn tab_to(browser: &Browser, what: &str, selector: &str) {
         if browser.run(&format!("return document.activeElement.matches({selector:?})")) == Value::Bool(true) {
             return;
         }
-        browser.types("\u{e004}");
+        browser.types(TAB);
     }
     panic!("{what} is not reached by Tab: {}", body(browser));
 }
@@ -181,4 +189,145 @@ fn everything_is_done_by_keyboard_and_axe_finds_nothing_serious() {
     drop(browser);
     stop.signal();
     running.join().expect("it ends");
+}
+
+/// Status of a change that the page itself could ask for.
+fn changes(browser: &Browser, method: &str, path: &str, body: &Value) -> Value {
+    browser.runs_on(&format!(
+        "const done = arguments[arguments.length - 1];
+         fetch('/api/v1/me').then((me) => me.json()).then(({{ token }}) => fetch('/api/v1{path}', {{ method: '{method}',
+             headers: {{ 'content-type': 'application/json', 'x-mascaret-token': token }}, body: JSON.stringify({body}) }}))
+           .then((answer) => done(answer.status)).catch((error) => done(String(error)))"
+    ))
+}
+
+/// Nothing that a stranger wrote has run, or become an element.
+fn is_not_taken(browser: &Browser, page: &str) {
+    let found = browser
+        .run("return [window.taken ?? null, document.querySelectorAll('main img, main script').length]");
+    assert_eq!(found, serde_json::json!([null, 0]), "{page}");
+}
+
+/// A script that somebody got into this page does not run.
+fn policy_holds(browser: &Browser, page: &str) {
+    let said = browser.console();
+    assert!(!said.contains("Content Security Policy"), "{page} breaks its own policy: {said}");
+    browser.run(
+        "const made = document.createElement('script'); made.textContent = 'window.taken = 1'; document.body.append(made);
+         const link = document.createElement('a'); link.href = 'javascript:window.taken=1'; document.body.append(link); link.click();
+         const far = document.createElement('script'); far.src = 'data:text/javascript,window.taken=1'; document.body.append(far);",
+    );
+    sleep(Duration::from_millis(200));
+    assert_eq!(browser.run("return window.taken ?? null"), Value::Null, "{page}");
+    assert!(browser.console().contains("Content Security Policy"), "{page}: nothing was refused");
+}
+
+#[test]
+fn what_is_said_beside_the_player_is_text_and_is_kept_in_order_by_keyboard() {
+    let Some(driver) = webdriver::find() else {
+        return println!("skipped: no chromium");
+    };
+    let web = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("web");
+    let Ok(source) = std::fs::read_to_string(web.join("node_modules/axe-core/axe.min.js")) else {
+        return println!("skipped: no axe-core (make web)");
+    };
+    if !stage::cluster::has_transcode() {
+        return;
+    }
+    let wanted = Wanted { port_offset: OFFSET, edges: 2, lasts: 240, words: &[] };
+    let cluster = Cluster::start(wanted);
+    let said = |name: &str| cluster.start["lobby"][name].as_str().expect("a lobby").to_owned();
+    let (at, host, password) = (said("at"), said("name"), said("password"));
+    let tide = cluster.broadcast();
+    cluster.wait_until_fed();
+    let browser = Browser::start(&driver, &[]);
+
+    browser.open(&format!("{at}sign-in?to=/watch/{tide}"));
+    until(&browser, "sign-in", "return !!document.querySelector('form')");
+    tab_to(&browser, "the name", "input[name=username]");
+    browser.types(&host);
+    tab_to(&browser, "the password", "input[name=password]");
+    browser.types(&format!("{password}{ENTER}"));
+    until(&browser, "the player", "return window.mascaret?.player.state === 'playing'");
+    until(&browser, "the chat", "return document.querySelector('.chat')?.hidden === false");
+
+    // Said, shown as it was written, taken back.
+    tab_to(&browser, "the line to say something on", "input[name=text]");
+    browser.types(&format!("{MARKUP}{ENTER}"));
+    let shown = format!(
+        "return [...document.querySelectorAll('.said .text')].some((it) => it.textContent === {MARKUP:?})"
+    );
+    until(&browser, "what was said", &shown);
+    is_not_taken(&browser, "watch");
+    axe(&browser, &source, "watch, with chat");
+    tab_to(&browser, "taking it back", ".order button");
+    browser.types(ENTER);
+    until(
+        &browser,
+        "that it is gone",
+        "return document.querySelector('.said').innerText.includes('Message removed')",
+    );
+    tab_to(&browser, "slow mode", ".chat-foot select");
+    browser.types(DOWN);
+    until(
+        &browser,
+        "slow mode",
+        "return document.querySelector('.chat-note').innerText.includes('every 5 s')",
+    );
+    policy_holds(&browser, "watch");
+
+    // What a broadcaster calls his things is text too, and a name that could be more is none.
+    assert_eq!(
+        changes(&browser, "PATCH", &format!("/broadcasts/{tide}"), &serde_json::json!({ "title": MARKUP })),
+        204
+    );
+    let name = serde_json::json!({ "name": MARKUP, "password": PASSWORD });
+    assert_eq!(changes(&browser, "POST", "/accounts", &name), 400);
+    assert_eq!(
+        changes(
+            &browser,
+            "POST",
+            &format!("/broadcasts/{tide}/keys"),
+            &serde_json::json!({ "label": MARKUP })
+        ),
+        201
+    );
+    browser.open(&format!("{at}studio"));
+    let card = format!("document.querySelector('.owned[aria-label=\"Broadcast {tide}\"]')");
+    until(&browser, "it arrives", &format!("return !!{card}?.querySelector('.state.is-live')"));
+    until(&browser, "its title", &format!("return {card}.querySelector('h2').textContent === {MARKUP:?}"));
+    until(
+        &browser,
+        "its key",
+        &format!("return {card}.querySelector('.keys').textContent.includes({MARKUP:?})"),
+    );
+    is_not_taken(&browser, "studio");
+    axe(&browser, &source, "studio, with a title");
+    policy_holds(&browser, "studio");
+
+    // Private from now on: at every edge, and not for whom the lobby lets in.
+    let edges: Vec<String> = cluster.edges.iter().map(|(_, at)| at.clone()).collect();
+    let path = format!("/live/{tide}/source/index.m3u8");
+    let all =
+        |status: u16| edges.iter().all(|edge| stage::fetch(edge, &path).is_some_and(|it| it.0 == status));
+    assert!(all(200));
+    browser.run(&format!("{card}.querySelector('select').focus()"));
+    browser.types(&format!("{DOWN}{DOWN}"));
+    stage::wait("every edge to turn strangers away", || all(403).then_some(()));
+    browser.open(&format!("{at}watch/{tide}"));
+    until(&browser, "the player", "return window.mascaret?.player.state === 'playing'");
+    until(&browser, "an admitted path", "return window.mascaret.player.path.startsWith('/v/')");
+    until(&browser, "its chat", "return document.querySelector('.chat')?.hidden === false");
+    browser.run("document.querySelector('nav button').focus()");
+    browser.types(ENTER);
+    until(&browser, "signed out", "return location.pathname === '/sign-in'");
+    policy_holds(&browser, "sign-in");
+    browser.open(&format!("{at}watch/{tide}"));
+    until(&browser, "a refusal", "return document.querySelector('.trouble')?.hidden === false");
+    assert_ne!(browser.run("return window.mascaret.player.state"), "playing");
+    for page in ["", "sign-up", "admin"] {
+        browser.open(&format!("{at}{page}"));
+        until(&browser, page, "return !!document.querySelector('main h1')");
+        policy_holds(&browser, page);
+    }
 }

@@ -47,6 +47,8 @@ export class Talk {
       gone: (n) => this.remove(n),
       goneBy: (account) => this.removeOf(account),
       slow: (seconds) => {
+        // What was answered before is old news beside it.
+        if (this.slow !== seconds) this.answer = '';
         this.slow = seconds;
         if (this.pacing) this.pacing.value = String(seconds);
         this.tell();
@@ -197,11 +199,21 @@ export class Talk {
     const buttons = lobby
       ? [
           act('Delete', 'Delete a message of', () => lobby.takeBack(broadcast, said.n)),
+          ...(said.by === this.session?.account.id ? [] : this.restraints(said, act)),
+        ]
+      : [];
+    return h('span', { class: 'order', role: 'group', 'aria-label': `About the message of ${said.name}` }, ...buttons);
+  }
+
+  /** What may be done about who said it; nobody holds himself. */
+  private restraints(said: Said, act: (label: string, about: string, what: () => Promise<void>) => HTMLElement): HTMLElement[] {
+    const { lobby, broadcast } = this;
+    return lobby
+      ? [
           act('Mute', 'Mute for ten minutes', () => lobby.restrain(broadcast, said.by, 'mute', 600)),
           act('Ban', 'Ban', () => lobby.restrain(broadcast, said.by, 'ban', null)),
         ]
       : [];
-    return h('span', { class: 'order', role: 'group', 'aria-label': `About the message of ${said.name}` }, ...buttons);
   }
 
   private pace(): HTMLElement {

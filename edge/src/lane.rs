@@ -24,6 +24,8 @@ pub(crate) struct Lane<B> {
     pub(crate) quarantined: Option<(media::RunId, String)>,
     /// All that its links had when we joined is here, or has had its time.
     pub(crate) is_whole: bool,
+    /// An empty window that knows what the one before sleeping had shown.
+    shown: Option<Window<Segment<B>>>,
     newest: Option<MediaTime>,
     newer_at: Instant,
     ended_at: Option<Instant>,
@@ -49,6 +51,7 @@ impl<B: Clone> Lane<B> {
             is_fed: true,
             quarantined: None,
             is_whole: false,
+            shown: None,
             newest: None,
             newer_at: now,
             ended_at: None,
@@ -57,7 +60,19 @@ impl<B: Clone> Lane<B> {
 
     /// Begins again with an empty window.
     pub(crate) fn wake(&mut self, now: Instant) {
-        *self = Self::new(self.facts.clone(), now);
+        let window = Window::new(self.facts.clone());
+        let window = match &self.shown {
+            Some(shown) => window.in_place_of(shown),
+            None => window,
+        };
+        *self = Self { window: Some(window), ..Self::new(self.facts.clone(), now) };
+    }
+
+    /// Gives the memory back; what it has shown is remembered, so that numbers do not go back.
+    pub(crate) fn sleeps(&mut self) {
+        if let Some(window) = self.window.take() {
+            self.shown = Some(Window::new(self.facts.clone()).in_place_of(&window));
+        }
     }
 
     pub(crate) fn is_asleep(&self) -> bool {

@@ -403,6 +403,7 @@ impl<B: Clone> Line<B> {
         let Some(lane) = self.lanes.get_mut(broadcast) else { return };
         let Some(window) = lane.window.as_mut() else { return };
         let name = || broadcast.clone();
+        let mut has_an_older_run = false;
         while let Some(change) = window.pull() {
             let update = match change {
                 Change::Stored { rendition, sequence, body: segment } => {
@@ -434,6 +435,7 @@ impl<B: Clone> Line<B> {
                 }
                 Change::Refused { rendition, sequence, why } => {
                     self.counts.refused += 1;
+                    has_an_older_run |= why == window::Refusal::RunIsOver;
                     tracing::debug!(%broadcast, %rendition, %sequence, %why, "a segment is not taken");
                     continue;
                 }
@@ -452,6 +454,14 @@ impl<B: Clone> Line<B> {
             self.out.push_back(Output::Cores(update));
         }
         lane.see(now.at);
+        // The publisher went from one ingest to another that knows nothing of the first, and back: its first run goes on, and
+        // of the newer one nothing has come for so long that playlists are 404. What there is beats what there was.
+        if has_an_older_run && !lane.is_fed && !lane.has_ended() {
+            tracing::info!(%broadcast, "of the newest run nothing comes, of an older one it does: it is listed anew");
+            lane.sleeps();
+            self.out.push_back(Output::Cores(Update::Gone { broadcast: broadcast.clone() }));
+            return;
+        }
         self.judge(now, broadcast);
     }
 
@@ -469,7 +479,7 @@ impl<B: Clone> Line<B> {
         match rest {
             Rest::Awake => {}
             Rest::Sleep => {
-                lane.window = None;
+                lane.sleeps();
                 self.out.push_back(Output::Cores(Update::Gone { broadcast: broadcast.clone() }));
                 self.out.push_back(Output::End(broadcast.clone(), lane.facts.run));
             }

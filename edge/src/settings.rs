@@ -4,6 +4,7 @@ use edgefan::{Address as PeerAddress, NodeId};
 use media::BroadcastId;
 use node::settings::{Address, Mbps, Megabytes, Millis, Number, Parsed, Seconds, SecretFile};
 use percore::{DataPath, Driver, KernelTls};
+use proxy::Network;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
@@ -34,6 +35,10 @@ pub struct Settings {
     pub lbs: Vec<Parsed<PeerAddress>>,
     /// The lobby's link door, `host:port` (7003): what is said in chat comes from there. Default: none; there is no chat.
     pub lobby: Option<Parsed<PeerAddress>>,
+    /// Proxies before this edge, each an address or a range such as `10.0.0.0/24`: HAProxy with `send-proxy-v2`, a
+    /// balancer's `l4` with `proxy_protocol`. Who connects from there may say for whom by PROXY protocol version 2, and
+    /// limits per address then count that viewer; nobody else is believed. Default: none.
+    pub proxies: Vec<Parsed<Network>>,
     /// Where HAProxy's agent-check is answered, in plain TCP to whoever connects; an address of the inside. Default: not
     /// at all.
     pub agent_check: Option<Address>,
@@ -87,8 +92,8 @@ pub struct Settings {
     /// sendfile too: `auto` (where the kernel has the module `tls`) or `off`. Default `auto`.
     pub ktls: Parsed<KernelTls>,
     /// How long viewers are left to go elsewhere by themselves (steering reloads every 5 s) before playlists turn to
-    /// 404, 0 s to 10 min: longer than the balancers' `drain_over`. Only where a balancer is there to steer them.
-    /// Default `12 s`.
+    /// 404, 0 s to 10 min: a second longer than the balancers' `drain_over` at least. Only where a balancer is there to
+    /// steer them. Default `7 s`.
     pub drain_steer: Millis<0, 600_000>,
     /// How long running answers may take after that when the program is told to end, 0 s to 10 min. Default `5 s`.
     pub drain: Millis<0, 600_000>,
@@ -239,6 +244,7 @@ impl Default for Settings {
             weight: Number::new(100),
             lbs: Vec::new(),
             lobby: None,
+            proxies: Vec::new(),
             agent_check: None,
             state: None,
             ingests: Vec::new(),
@@ -258,7 +264,7 @@ impl Default for Settings {
             driver: Parsed(Driver::Auto),
             data_path: Parsed(DataPath::Auto),
             ktls: Parsed(KernelTls::Auto),
-            drain_steer: Millis::new(12_000),
+            drain_steer: Millis::new(7_000),
             drain: Millis::new(5_000),
             limits: LimitSettings::default(),
         }
@@ -364,6 +370,7 @@ mod tests {
             ("cors = 'example.org'", "allowed is `*`"),
             ("private = ['a/b']", "letters, digits"),
             ("lbs = ['lb1']", "host:port"),
+            ("proxies = ['lb1']", "no address"),
             ("ktls = 'on'", "allowed is auto, off"),
             ("weight = 1001", "from 0 to 1000"),
             ("feeds = ['relay1']", "host:port"),

@@ -284,6 +284,7 @@ fn start_cores(settings: &Settings, node: &Node, tls: Option<&TlsSource>) -> Res
         data_path: settings.data_path.0,
         kernel_tls: settings.ktls.0,
         limits: percore::Limits::default(),
+        proxies: settings.proxies.iter().map(|network| network.0).collect(),
         waits: true,
     };
     let cores = config.core_count();

@@ -26,7 +26,7 @@ pub(crate) struct Viewers {
 
 /// How long after viewers were first turned away those who ask nothing are let go, and how often again. Who plays asks
 /// for a playlist more often than that, and is told to go with the answer.
-const LET_GO_EVERY: Duration = Duration::from_secs(2);
+const LET_GO_EVERY: Duration = Duration::from_secs(1);
 
 /// Where one connection stands: 8 bytes of every idle one.
 #[derive(Debug, Default)]

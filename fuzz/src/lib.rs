@@ -24,7 +24,7 @@ pub use chance::Chance;
 pub use spoil::spoil;
 
 use Spoiling::{Little, Much};
-use targets::{amf0, flv, http, rtmp, viewers};
+use targets::{amf0, flv, http, proxies, rtmp, viewers};
 
 /// A reader of strangers' bytes.
 #[derive(Clone, Copy)]
@@ -57,6 +57,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "http_heads", run: http::http_heads, good: http::good_heads, spoiling: Little },
     Target { name: "http_ranges", run: http::http_ranges, good: http::good_range, spoiling: Little },
     Target { name: "directives", run: viewers::directives, good: viewers::good_query, spoiling: Little },
+    Target { name: "proxy_heads", run: proxies::proxy_heads, good: proxies::good_head, spoiling: Little },
     Target { name: "tickets", run: viewers::tickets, good: viewers::good_token, spoiling: Little },
 ];
 

@@ -3,5 +3,6 @@
 pub mod amf0;
 pub mod flv;
 pub mod http;
+pub mod proxies;
 pub mod rtmp;
 pub mod viewers;

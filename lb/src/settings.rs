@@ -29,7 +29,7 @@ pub struct Settings {
     /// is this balancer itself does no harm, so all may have the same list. Their ids must differ. Default: none.
     pub peers: Vec<Parsed<PeerAddress>>,
     /// Over how long the viewers of an edge that is drained are moved, 0 s to 10 min; each has its moment by its
-    /// token. Edges' `drain_steer` must be longer, or they turn viewers away before. Default `10 s`.
+    /// token. Edges' `drain_steer` must be longer, or they turn viewers away before. Default `5 s`.
     pub drain_over: Millis<0, 600_000>,
     /// Up to so many edges the ingests feed them all; above it those that relay (`[edge.relay]`) are fed by the ingests and
     /// feed the others, two of them each; 0 to 1000, 0 for never. Where no edge relays it changes nothing. Default `16`.
@@ -124,7 +124,7 @@ impl Default for Settings {
             control: any(7002),
             ingests: Vec::new(),
             peers: Vec::new(),
-            drain_over: Millis::new(10_000),
+            drain_over: Millis::new(5_000),
             eager: Number::new(16),
             directory: DirectorySettings::default(),
             nodes: Vec::new(),

@@ -9,6 +9,8 @@
 //! `MASCARET_BROWSER=all` has every trouble there is; `MASCARET_BROWSER_RUNS=10` has so many edges killed and so many
 //! hung, one after the other.
 
+#[path = "browser/builtin.rs"]
+mod builtin;
 #[path = "browser/page.rs"]
 mod page;
 #[path = "browser/plain.rs"]
@@ -32,6 +34,8 @@ use webdriver::Browser;
 const PORT_OFFSET: u16 = 23_000;
 /// As long as every edge is watched that something happens to: what is held is used up after 6 s.
 const TROUBLED: Duration = Duration::from_secs(10);
+/// The same for the page that begins three target durations behind the end, as little as there is.
+const BUILT_IN_TROUBLED: Duration = Duration::from_secs(8);
 
 #[test]
 fn players_go_on_whatever_happens_to_their_edge() {
@@ -62,6 +66,7 @@ fn players_go_on_whatever_happens_to_their_edge() {
         it_goes_on_when_its_edge_hangs(&browser, &cluster);
     }
     an_unknown_broadcast_is_said_to_be_unknown(&browser, &cluster);
+    the_built_in_page_goes_on_too(&browser, &cluster);
     if is_all {
         hls_js_as_it_comes_goes_on_too(&browser, &cluster);
     }
@@ -162,6 +167,41 @@ fn hls_js_as_it_comes_goes_on_too(browser: &Browser, cluster: &Cluster) {
         // Notified within 1.5 s, told within a TTL of 5 s, and a segment's time.
         assert!(away.is_some_and(|away| away < Duration::from_secs(9)), "{away:?}\n{}", server.told(browser));
     }
+}
+
+/// The page that needs no node: a player of its own over the same hedged requests.
+fn the_built_in_page_goes_on_too(browser: &Browser, cluster: &Cluster) {
+    let address = builtin::serve(cluster.balancer("lb1"));
+    browser.open(&format!("http://{address}/watch/tide"));
+    let number = |what: &str| browser.run(&format!("return {what}")).as_f64().unwrap_or(0.0);
+    let played = || number("document.getElementById('video').currentTime");
+    stage::wait("it to play", || (played() > 2.0).then_some(()));
+    let at_edge = || {
+        let origin = browser.run("return mascaret.edges.current");
+        cluster.edge_at(origin.as_str().expect("an origin"))
+    };
+    let goes_on = |what: &str| {
+        let (at, before, switches) = (Instant::now(), played(), number("mascaret.edges.switches"));
+        sleep(BUILT_IN_TROUBLED);
+        let (wall, played) = (at.elapsed().as_secs_f64(), played() - before);
+        println!("the built-in page, {what}: {played:.2} s played in {wall:.2} s");
+        assert!(played > wall * 0.9, "{what}: {played:.2} s of {wall:.2} s\n{}", browser.console());
+        assert_eq!(number("mascaret.stalls"), 0.0, "{what}\n{}", browser.console());
+        switches
+    };
+    let edge = at_edge();
+    cluster.kill(&edge);
+    let switches = goes_on(&format!("{edge} killed"));
+    assert!(number("mascaret.edges.switches") > switches, "it is still at {edge}");
+    cluster.revive(&edge);
+    let edge = at_edge();
+    let process = cluster.process_of(&edge);
+    processes::hang(process);
+    let switches = goes_on(&format!("{edge} hangs"));
+    processes::go_on(process);
+    assert!(number("mascaret.edges.switches") > switches, "it is still at {edge}");
+    let console = browser.console();
+    assert!(!console.contains("Content Security Policy"), "{console}");
 }
 
 fn an_unknown_broadcast_is_said_to_be_unknown(browser: &Browser, cluster: &Cluster) {

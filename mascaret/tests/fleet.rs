@@ -112,9 +112,11 @@ impl Fleet {
         };
         let lb = format!(
             "id = 'lb1'\nhttp = '{}'\ncontrol = '{}'\ningests = ['{ingest}']\ncores = 1\nprobe = '200 ms'\n\
+             [[l4]]\nlisten = '{}'\nproxy_protocol = true\n\
              [tickets]\nkey = {:?}\n[directory]\nat = '{}'\n{}",
             fleet.lb(),
             address(number, 7002),
+            fleet.passed(),
             fleet.path("ticket.key"),
             at.replace(ETC, &fleet.path("").display().to_string()),
             node(fleet.operator("lb")).replace('@', &format!("handover = {:?}", fleet.path("lb.sock"))),
@@ -123,7 +125,8 @@ impl Fleet {
         for edge in ["edge1", "edge2", "edge3"] {
             let handover = fleet.path(&format!("{edge}.sock"));
             let settings = format!(
-                "id = '{edge}'\nhttp = '{}'\nlbs = ['{}']\ncores = 1\ndrain_steer = '1 s'\ndrain = '1 s'\n{}",
+                "id = '{edge}'\nhttp = '{}'\nlbs = ['{}']\ncores = 1\ndrain_steer = '1 s'\ndrain = '1 s'\n\
+                 proxies = ['127.0.0.1']\n{}",
                 fleet.edge(edge),
                 address(number, 7002),
                 node(fleet.operator(edge)).replace('@', &format!("handover = {handover:?}")),
@@ -143,6 +146,11 @@ impl Fleet {
 
     fn lb(&self) -> SocketAddr {
         address(self.number, 8080)
+    }
+
+    /// Where the balancer passes connections through to edges, and says whose they are.
+    fn passed(&self) -> SocketAddr {
+        address(self.number, 8090)
     }
 
     fn edge(&self, name: &str) -> SocketAddr {
@@ -579,6 +587,31 @@ fn a_balancer_is_upgraded_under_requests_and_refuses_nobody() {
         }
     });
     assert!(["edge1", "edge2"].iter().all(|edge| fleet.state(edge)["state"] == "ready"));
+}
+
+/// One of an edge's counters, over its cores.
+fn core_count(fleet: &Fleet, edge: &str, name: &str) -> u64 {
+    let (.., metrics) = get(fleet.operator(edge), "/metrics").expect("the edge's operator");
+    let lines =
+        metrics.lines().filter(|line| line.starts_with(&format!("mascaret_edge_core_{name}_total{{")));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
+}
+
+#[test]
+fn a_balancer_that_passes_connections_through_says_whose_they_are() {
+    let mut fleet = Fleet::new(4, &format!("{ETC}/edges.toml"));
+    fleet.starts(&format!("mascaret lb --settings {ETC}/lb.toml"));
+    fleet.starts(&format!("mascaret edge --settings {ETC}/edge1.toml"));
+    wait("the edge to be ready", || (fleet.state("edge1")["state"] == "ready").then_some(()));
+    let playlist = "/live/tide/360p/index.m3u8";
+    let before = core_count(&fleet, "edge1", "proxied");
+    for _ in 0..5 {
+        assert_eq!(get(fleet.passed(), playlist).expect("an edge answers").0, 200);
+    }
+    assert_eq!(core_count(&fleet, "edge1", "proxied"), before + 5);
+    // The balancer's own looks whether the edge lives, from the same address, say nothing of anybody.
+    assert_eq!(fleet.state("edge1")["state"], "ready");
+    assert_eq!(core_count(&fleet, "edge1", "refused_proxy"), 0);
 }
 
 #[test]

@@ -30,9 +30,14 @@ struct Crowd {
 
 impl Crowd {
     fn comes(cluster: &Cluster, viewers: u32, words: &[&str]) -> Self {
-        let report = cluster.folder().join("report.json");
+        Self::comes_over("4s", cluster, viewers, words)
+    }
+
+    /// One after the other, over so long.
+    fn comes_over(ramp: &str, cluster: &Cluster, viewers: u32, words: &[&str]) -> Self {
+        let report = cluster.folder().join(format!("report-{ramp}.json"));
         let mut command = Command::new(mascaret());
-        command.args(["loadtest", &cluster.playlist(&cluster.broadcast()), "--quiet", "--ramp", "4s"]);
+        command.args(["loadtest", &cluster.playlist(&cluster.broadcast()), "--quiet", "--ramp", ramp]);
         command.args(["--viewers", &viewers.to_string(), "--for", "5m", "--json"]);
         command.arg(&report).args(words).stdin(Stdio::null());
         let began = Instant::now();
@@ -129,7 +134,7 @@ fn lose(cluster: &Cluster, viewers: u32, words: &[&str]) -> (Value, [(u64, u64);
 }
 
 #[test]
-fn edges_are_killed_and_hang_and_are_started_again_and_nobody_stalls() {
+fn edges_are_killed_hang_are_started_again_come_and_go_and_nobody_stalls() {
     if !has_transcode() {
         return;
     }
@@ -144,14 +149,79 @@ fn edges_are_killed_and_hang_and_are_started_again_and_nobody_stalls() {
         assert!(Duration::from_secs(last) <= AWAY_MAX, "the last is away after {last} s");
     }
     start_all_again(&cluster, viewers);
+    come_and_go(&cluster, viewers, &["--hedge"]);
     if std::env::var("MASCARET_LOSS_PLAYERS").is_ok_and(|text| text == "all") {
         for words in
             [&["--player", "page"][..], &["--player", "hls.js"], &["--player", "hls.js", "--no-steering"]]
         {
             sleep(Duration::from_secs(3));
             lose(&cluster, viewers, words);
+            come_and_go(&cluster, viewers, words);
         }
     }
+}
+
+/// A new edge takes viewers by then, from its start on; a drained one is empty by then, from the command on.
+const TAKES_WITHIN: Duration = Duration::from_secs(5);
+const EMPTY_WITHIN: Duration = Duration::from_secs(15);
+
+/// What a balancer says of an edge.
+fn edge_at(cluster: &Cluster, edge: &str) -> Value {
+    let settings = std::fs::read_to_string(cluster.folder().join("lb1.toml")).expect("its settings");
+    let table = settings.split("[operator]").nth(1).expect("its operator");
+    let operator = table.split('"').nth(1).expect("an address");
+    let status: Value = serde_json::from_str(&stage::text(operator, "/status")).unwrap_or(Value::Null);
+    let edges = status["edges"].as_array().cloned().unwrap_or_default();
+    edges.into_iter().find(|it| it["id"] == edge).unwrap_or(Value::Null)
+}
+
+/// `mascaret edge <word> <edge> --wait`; how long that took.
+fn operator_says(cluster: &Cluster, word: &str, edge: &str) -> Duration {
+    let began = Instant::now();
+    let settings = cluster.folder().join("lb1.toml");
+    let mut command = Command::new(mascaret());
+    command.args(["edge", word, edge, "--wait", "40s", "--settings"]).arg(settings);
+    let output = command.output().expect("mascaret edge");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    began.elapsed()
+}
+
+/// An edge is started while viewers arrive, and takes some of them; another one is drained, and is soon empty.
+fn come_and_go(cluster: &Cluster, viewers: u32, words: &[&str]) {
+    let [.., (drained, _), (new, _)] = &cluster.edges[..] else { panic!("two edges") };
+    cluster.kill(new);
+    let is_gone = || edge_at(cluster, new)["state"] != "ready";
+    stage::wait("nobody to count on it", || is_gone().then_some(()));
+    let crowd = Crowd::comes_over("12s", cluster, viewers, words);
+    crowd.watches_until(5);
+    let began = Instant::now();
+    cluster.begin("edge", new);
+    stage::wait("it to be ready", || (edge_at(cluster, new)["state"] == "ready").then_some(()));
+    let ready = began.elapsed();
+    let has_viewers = || edge_at(cluster, new)["viewers"].as_u64().is_some_and(|viewers| viewers > 0);
+    stage::wait("it to have viewers", || has_viewers().then_some(()));
+    let taken = began.elapsed();
+    crowd.watches_until(13);
+    let left = edge_at(cluster, drained)["viewers"].as_u64();
+    let empty = operator_says(cluster, "drain", drained);
+    operator_says(cluster, "ready", drained);
+    crowd.watches_until(crowd.began.elapsed().as_secs() + 2);
+    let report = crowd.leaves();
+    println!(
+        "{new} ready after {} ms, has viewers after {} ms; {drained}, with {left:?} connections, empty after {} ms; \
+         {} stalls, errors {}, notices {}",
+        ready.as_millis(),
+        taken.as_millis(),
+        empty.as_millis(),
+        report["playback"]["stalls"],
+        report["errors"],
+        report["notices"]
+    );
+    assert!(left > Some(0), "nobody was at {drained}");
+    assert!(taken <= TAKES_WITHIN, "{new} took viewers after {taken:?}, ready after {ready:?}");
+    assert!(empty <= EMPTY_WITHIN, "{drained} was empty after {empty:?}");
+    assert_eq!(report["viewers"]["started"], viewers, "{:#}", report["viewers"]);
+    assert_eq!(report["playback"]["stalls"], 0, "{:#}", report["playback"]);
 }
 
 /// Each edge takes over from the one before it; a balancer ends, and the next one begins.

@@ -1,7 +1,9 @@
-// The built-in page: lists what is on the air, and plays it where the browser itself knows HLS.
+// The built-in page: lists what is on the air, and plays it.
 //
-// No failover here: a browser's own HLS gives up at the first failure, and is started anew by us.
-"use strict";
+// Where the browser takes MPEG-TS from a script (player.js) an edge may fail and the picture goes on. Elsewhere the
+// browser's own HLS plays, which gives up at the first failure and is started anew by us.
+
+import { Player, canPlay } from "./player.js";
 
 const LIST_EVERY_MS = 3000;
 const RETRY_FIRST_MS = 1000;
@@ -48,6 +50,9 @@ async function list() {
 }
 
 let retry = RETRY_FIRST_MS;
+const isOurs = canPlay();
+/** @type {Player | undefined} */
+let player;
 
 /** Asks for the playlist first: the element's own error does not say why. */
 async function start() {
@@ -63,7 +68,20 @@ async function start() {
     return;
   }
   video.hidden = false;
-  video.src = playlist;
+  if (isOurs) {
+    player?.stop();
+    player = new Player(video, playlist);
+    globalThis.mascaret = player;
+    player.play().then(
+      (hasEnded) => hasEnded && again("This broadcast has ended. It starts here by itself when it is back."),
+      (error) => {
+        console.warn(error);
+        again("The picture has stopped; asking for it anew.");
+      },
+    );
+  } else {
+    video.src = playlist;
+  }
   video.play().catch((error) => {
     if (error.name === "NotAllowedError") say("Press play to start.");
   });
@@ -78,7 +96,7 @@ function again(why) {
 function watch() {
   document.title = `${watched} · Mascaret`;
   element("title").textContent = watched;
-  if (!video.canPlayType("application/vnd.apple.mpegurl")) {
+  if (!isOurs && !video.canPlayType("application/vnd.apple.mpegurl")) {
     say(`This browser does not play HLS by itself. A balancer that was built with node has a page that does ` +
       `(make web, then build again); VLC, mpv and ffplay open ${location.origin}${playlist}.`);
     return;
@@ -88,7 +106,10 @@ function watch() {
     say("");
   });
   video.addEventListener("waiting", () => say("Waiting for the picture…"));
-  video.addEventListener("error", () => again("The picture has stopped; asking for it anew."));
+  video.addEventListener("error", () => {
+    if (isOurs) player?.stop();
+    again("The picture has stopped; asking for it anew.");
+  });
   start();
 }
 

@@ -4,7 +4,7 @@
 // live here: one round (`gather` of hedge.js), or when something is asked for (hls.js).
 
 import type { Loader, LoaderCallbacks, LoaderConfiguration, LoaderContext, LoaderStats, PlaylistLoaderContext } from 'hls.js';
-import { gather, Refused, type Edges, type Gathered, type Wish } from './hedge.js';
+import { gather, Refused, type Edges, type Gathered, type Wish } from '../builtin/hedge.js';
 
 /** Until media is whole, over all edges and rounds; a playlist. hls.js is told of a time-out then. */
 const MEDIA_LIMIT_MS = 20_000;

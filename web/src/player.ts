@@ -4,7 +4,7 @@
 
 import Hls from 'hls.js/light';
 import type { ErrorData, ManifestLoadedData } from 'hls.js';
-import { Edges } from './hedge.js';
+import { Edges } from '../builtin/hedge.js';
 import { hedgedLoader } from './loader';
 import { pace } from './pace';
 import { Steering } from './steering';

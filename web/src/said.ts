@@ -3,7 +3,7 @@
 // The edge is told how far this page has come (`?after=`), so going to another one misses nothing and repeats nothing. Does not
 // live here: what it looks like (`talk`), saying something (`lobby/api`).
 
-import type { Edges } from './hedge.js';
+import type { Edges } from '../builtin/hedge.js';
 
 export type Badge = 'viewer' | 'broadcaster' | 'moderator' | 'admin';
 

@@ -3,7 +3,7 @@
 //
 // Our own few lines instead of hls.js' full build: docs/decisions/0012-steering-in-the-page.md.
 
-import type { Edges } from './hedge.js';
+import type { Edges } from '../builtin/hedge.js';
 
 /** Until a TTL was said, and where one is absurd; seconds. */
 const TTL_S = 5;

@@ -3,7 +3,7 @@
 // Does not live here: where it is read from (`said`), and who may what, which the lobby decides (`lobby/api`).
 
 import { h } from './controls';
-import type { Edges } from './hedge.js';
+import type { Edges } from '../builtin/hedge.js';
 import { Trouble, type Lobby, type Session } from './lobby/api';
 import { Reading, type Said, type State } from './said';
 

@@ -286,6 +286,40 @@ fn another_pitch_is_another_numbering_and_an_older_run_changes_nothing() {
     assert_eq!(edge.line.lanes().count(), 1);
 }
 
+/// Two ingests that are no twins: the publisher goes to the second, which begins a run, and back to the first, whose run
+/// goes on.
+#[test]
+fn an_older_run_that_goes_on_is_listed_where_nothing_comes_of_the_newer_one() {
+    let mut edge = Edge::new();
+    edge.begins(1);
+    edge.segment(1, 0, b"first");
+    edge.hears(Event::Stream(facts(2)));
+    edge.segment(2, 1, b"second");
+    assert_eq!(edge.playlist().0, 200);
+    let numbered = |edge: &mut Edge| {
+        let (_, text) = edge.playlist();
+        let number = text.lines().find_map(|line| line.strip_prefix("#EXT-X-DISCONTINUITY-SEQUENCE:"));
+        number.map_or(0, |number| number.parse::<u64>().unwrap())
+    };
+    let shown = numbered(&mut edge);
+    edge.passes(2_000);
+    edge.segment(1, 2, b"an old run has nothing to say while the new one is fresh");
+    assert!(!edge.playlist().1.contains(&format!("{}.ts", FIRST + 2)));
+    edge.passes(4_000);
+    assert_eq!(edge.playlist().0, 404);
+    edge.segment(1, 4, b"it goes on");
+    edge.segment(1, 5, b"and on");
+    edge.passes(2_000);
+    edge.segment(1, 6, b"and on");
+    let (status, text) = edge.playlist();
+    assert_eq!(status, 200, "{text}");
+    assert!(
+        text.contains(&format!("{}.ts", FIRST + 6)) && !text.contains(&format!("{}.ts", FIRST + 1)),
+        "{text}"
+    );
+    assert!(numbered(&mut edge) > shown, "it is another timeline to whoever saw the one between\n{text}");
+}
+
 #[test]
 fn what_was_over_before_we_heard_of_it_is_not_begun() {
     let mut edge = Edge::new();

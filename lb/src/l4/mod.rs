@@ -12,7 +12,6 @@
 mod ends;
 mod hello;
 mod pass;
-mod proxy;
 mod settings;
 
 pub use settings::L4Settings;
@@ -22,6 +21,7 @@ use ends::Ends;
 use hello::{HELLO_BYTES, HelloReader, Read};
 use node::Stop;
 use pass::Passed;
+use proxy::Between;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -179,7 +179,7 @@ impl Door {
         };
         if self.settings.proxy_protocol {
             let to = client.local_addr().unwrap_or(self.settings.listen.0);
-            first.splice(0..0, proxy::header(from, to));
+            first.splice(0..0, proxy::head(Between { from, to }));
         }
         let (Passed { up, down, copied }, is_idle) =
             pass::both_ways(&client, &end, &first, self.settings.idle.duration()).await;

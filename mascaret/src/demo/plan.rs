@@ -195,6 +195,11 @@ impl Plan {
         self.keys.iter().map(|(broadcast, _)| broadcast.as_str()).collect()
     }
 
+    /// The directory that both balancers follow.
+    pub(crate) fn edges_file(&self) -> PathBuf {
+        self.directory.join("edges.toml")
+    }
+
     /// Where a source reads its publish key.
     pub(crate) fn key_path(&self, broadcast: &str) -> PathBuf {
         self.directory.join(format!("{broadcast}.key"))
@@ -213,8 +218,10 @@ impl Plan {
         let nodes: Vec<String> = others.map(|ip| self.at(ip, OPERATOR).to_string()).collect();
         let settings = format!(
             "id = \"{name}\"\nhttp = \"{http}\"\nhttps = \"{https}\"\ncontrol = \"{control}\"\n\
-             ingests = {ingests:?}\npeers = {peers:?}\nnodes = {nodes:?}\ncores = 1\n\n[tickets]\nkey = {}\n{}",
+             ingests = {ingests:?}\npeers = {peers:?}\nnodes = {nodes:?}\ncores = 1\n\n[tickets]\nkey = {}\n\n\
+             [directory]\nat = {}\n{}",
             quoted(&self.ticket_key().display().to_string()),
+            quoted(&self.edges_file().display().to_string()),
             self.common(operator)
         );
         let listens = vec![("http", http), ("https", https), ("control links", control)];

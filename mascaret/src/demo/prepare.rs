@@ -40,6 +40,8 @@ pub(super) fn ports_that_are_taken(plan: &Plan) -> Option<String> {
 pub(super) fn prepare(plan: &Plan) -> io::Result<String> {
     fs::create_dir_all(&plan.directory)?;
     node::certs::init(&plan.certificates(), &plan.names()).map_err(io::Error::other)?;
+    // Of a demo before this one: nobody would know why an edge takes no viewers.
+    let _ = fs::remove_file(plan.edges_file());
     if !plan.ticket_key().exists() {
         let mut secret = [0_u8; 32];
         getrandom::fill(&mut secret).map_err(io::Error::other)?;

@@ -23,8 +23,9 @@ pub const TTL: Duration = Duration::from_secs(5);
 /// The least: a viewer whose turn comes sooner asks again then.
 pub const TTL_SHORT: Duration = Duration::from_secs(1);
 
-/// Over how long the viewers of a drained edge are moved, unless set otherwise.
-pub const DRAIN_OVER: Duration = Duration::from_secs(10);
+/// Over how long the viewers of a drained edge are moved, unless set otherwise: everybody asks once within it, and
+/// those whose turn has not come then are told when it does.
+pub const DRAIN_OVER: Duration = TTL;
 
 /// An edge whose link closed may be restarting, and be back within this: who is there is asked to come again in
 /// [`TTL_SHORT`] and not moved. A player that cannot reach it moves by itself.

@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_millis(2500);
 const STEERING_OF_THE_PAGE: Duration = Duration::from_secs(5);
 
 /// How a viewer behaves; the default is our page: hls.js as web/src/player.ts sets it up, over the hedged loader of
-/// web/src/hedge.js with hedging off (see [`Options::hedge`]).
+/// web/builtin/hedge.js with hedging off (see [`Options::hedge`]).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Whether segments are fetched. Without, only playlists are followed, and nothing plays.

@@ -251,6 +251,14 @@ impl<B: Clone> Listing<B> {
 
     fn list(&mut self, sequence: MediaSequence, shared: &mut Shared<'_, B>) {
         let Some(facts) = self.waiting.remove(&sequence) else { return };
+        // A gap begins no run: it stands where the run before it ended, as it does on an edge that has the segment of that
+        // run which is missing here.
+        if let Some(last) = self.last.as_ref().filter(|last| facts.is_gap && facts.run > last.facts.run) {
+            let facts =
+                SegmentFacts { run: last.facts.run, discontinuity: last.facts.discontinuity, ..facts };
+            let line = Line { facts, shown: last.shown, is_discontinuous: false };
+            return self.append(line, shared);
+        }
         let before = self.last.as_ref().map(|last| last.shown);
         let shown = shared.runs.list(&facts).max(before.unwrap_or_default());
         if let Some(stored) = self.stored.get_mut(&sequence) {

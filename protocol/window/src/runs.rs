@@ -13,9 +13,21 @@ use std::collections::VecDeque;
 pub(crate) struct Runs {
     raised: VecDeque<(RunId, u64)>,
     highest: u64,
+    /// Others were shown before the first of these.
+    has_before: bool,
 }
 
 impl Runs {
+    /// None listed yet, in a window that goes on where another was given up.
+    pub(crate) fn above(highest: DiscontinuitySequence) -> Self {
+        Self { raised: VecDeque::new(), highest: highest.0, has_before: true }
+    }
+
+    /// The highest number shown.
+    pub(crate) fn highest(&self) -> DiscontinuitySequence {
+        DiscontinuitySequence(self.highest)
+    }
+
     /// The newest run that was listed.
     pub(crate) fn newest(&self) -> Option<RunId> {
         self.raised.back().map(|(run, _)| *run)
@@ -25,8 +37,8 @@ impl Runs {
     pub(crate) fn list(&mut self, facts: &SegmentFacts) -> DiscontinuitySequence {
         if self.newest().is_none_or(|newest| facts.run > newest) {
             let raise = match self.newest() {
-                Some(_) => (self.highest + 1).saturating_sub(facts.discontinuity.0),
-                None => 0,
+                None if !self.has_before => 0,
+                _ => (self.highest + 1).saturating_sub(facts.discontinuity.0),
             };
             if self.raised.len() == MOST_RUNS {
                 self.raised.pop_front();
@@ -42,7 +54,7 @@ impl Runs {
     pub(crate) fn shown(&self, facts: &SegmentFacts) -> DiscontinuitySequence {
         let raise = match self.raised.iter().find(|(run, _)| *run == facts.run) {
             Some((_, raise)) => *raise,
-            None if self.newest().is_some_and(|newest| facts.run > newest) => {
+            None if self.newest().map_or(self.has_before, |newest| facts.run > newest) => {
                 (self.highest + 1).saturating_sub(facts.discontinuity.0)
             }
             None => 0,

@@ -248,6 +248,46 @@ fn a_discontinuity_number_that_rises_by_more_than_one_begins_the_list_anew() {
     assert_eq!(discontinuity_sequence(&window), 4);
 }
 
+/// An edge hangs while the last segment of a run is made, and the ingest that had it is gone when it wakes: the next run's
+/// ingest says that of the numbers before its first there is nothing.
+#[test]
+fn a_gap_begins_no_run() {
+    let gap = |sequence, run, discontinuity| {
+        segment("a", SegmentFacts { is_gap: true, bytes: 0, ..facts(sequence, run, discontinuity) })
+    };
+    let mut whole = live(&["a"]);
+    let mut hung = live(&["a"]);
+    (100..103).for_each(|sequence| whole.push(segment("a", facts(sequence, 1, 0))));
+    (100..102).for_each(|sequence| hung.push(segment("a", facts(sequence, 1, 0))));
+    for window in [&mut whole, &mut hung] {
+        window.push(Input::Facts(stream(2, &["a"])));
+        (102..104).for_each(|sequence| window.push(gap(sequence, 2, 1)));
+        window.push(segment("a", facts(104, 2, 1)));
+    }
+    assert_eq!(listed(&whole, "a"), "100 101 102 x |104");
+    assert_eq!(listed(&hung, "a"), "100 101 x x |104");
+    let numbers = |window: &Window<Body>| {
+        let playlist = window.media_playlist(&id("a")).unwrap();
+        playlist.numbered().map(|(_, discontinuity, _)| discontinuity.0).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(&whole), numbers(&hung));
+}
+
+#[test]
+fn a_window_in_the_place_of_another_counts_on() {
+    let mut former = live(&["a"]);
+    former.push(segment("a", facts(100, 1, 0)));
+    former.push(segment("a", facts(101, 2, 7)));
+    let mut window: Window<Body> = Window::new(stream(1, &["a"])).in_place_of(&former);
+    window.push(Input::CaughtUp);
+    window.push(segment("a", facts(110, 1, 0)));
+    assert_eq!(discontinuity_sequence(&window), 8, "one above what was shown");
+    let mut first: Window<Body> = Window::new(stream(1, &["a"])).in_place_of(&live(&["a"]));
+    first.push(Input::CaughtUp);
+    first.push(segment("a", facts(110, 1, 0)));
+    assert_eq!(discontinuity_sequence(&first), 0, "nothing was shown before");
+}
+
 #[test]
 fn a_long_hole_within_a_run_waits_for_its_backfill() {
     let mut window = live(&["a"]);

@@ -6,7 +6,10 @@ use crate::limits::{
 use crate::listing::{Listing, Patience, Shape, Shared};
 use crate::runs::Runs;
 use crate::{Change, FactsRefusal, Input, Measure, PartFacts, Refusal};
-use media::{MediaSequence, MediaTime, PartIndex, Rendition, RenditionId, RunId, SegmentFacts, StreamFacts};
+use media::{
+    DiscontinuitySequence, MediaSequence, MediaTime, PartIndex, Rendition, RenditionId, RunId, SegmentFacts,
+    StreamFacts,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The live window of one broadcast.
@@ -70,6 +73,15 @@ impl<B: Clone> Window<B> {
         };
         window.push(Input::Facts(facts));
         window
+    }
+
+    /// An empty window in the place of one that was given up: numbers do not go back behind what that one has shown.
+    #[must_use]
+    pub fn in_place_of(self, former: &Self) -> Self {
+        let is_untouched =
+            former.runs.newest().is_none() && former.runs.highest() == DiscontinuitySequence(0);
+        let runs = if is_untouched { Runs::default() } else { Runs::above(former.runs.highest()) };
+        Self { runs, ..self }
     }
 
     /// Takes what arrived.

@@ -28,6 +28,9 @@ pub struct Config {
     pub kernel_tls: KernelTls,
     /// What a stranger may take.
     pub limits: Limits,
+    /// Proxies before us. Who connects from there may say for whom, by PROXY protocol version 2, and is counted as that
+    /// address; one that says nothing of the kind is taken as it is. Default: none.
+    pub proxies: Vec<proxy::Network>,
     /// Whether the cores wait for [`crate::Handle::accept`] before they accept anybody; meanwhile the kernel holds who
     /// comes, up to the backlog.
     pub waits: bool,
@@ -43,6 +46,7 @@ impl Default for Config {
             data_path: DataPath::Auto,
             kernel_tls: KernelTls::Off,
             limits: Limits::default(),
+            proxies: Vec::new(),
             waits: false,
         }
     }

@@ -52,9 +52,10 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(peer: SocketAddr, tls: Option<Tls>) -> Self {
+        let phase = Phase::first(&tls);
         Self {
             peer,
-            phase: if tls.is_some() { Phase::Handshaking } else { Phase::Idle },
+            phase,
             tls,
             kept: Vec::new(),
             outbound: Outbound::default(),
@@ -76,6 +77,11 @@ impl Connection {
 }
 
 impl Connection {
+    /// One from a proxy, which may have to say whose it is.
+    pub(crate) fn unnamed(proxy: SocketAddr, tls: Option<Tls>) -> Self {
+        Self { phase: Phase::Unnamed, ..Self::new(proxy, tls) }
+    }
+
     /// Bytes of the first body have left.
     pub(crate) fn has_left(&mut self, n: usize, counters: &Counters) {
         self.outbound.advance(n);
@@ -90,6 +96,8 @@ impl Connection {
 /// Where a connection stands. Each phase has a limit of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// It comes from a proxy that has not said whose it is. It is not counted for any address yet.
+    Unnamed,
     /// TLS is not ready.
     Handshaking,
     /// No request is under way.
@@ -112,6 +120,13 @@ pub(crate) enum Phase {
     },
     /// Everything is said; what the peer still says is thrown away.
     Lingering,
+}
+
+impl Phase {
+    /// Where a connection stands of which is known whose it is.
+    pub(crate) fn first(tls: &Option<Tls>) -> Self {
+        if tls.is_some() { Self::Handshaking } else { Self::Idle }
+    }
 }
 
 /// How a connection is to end.

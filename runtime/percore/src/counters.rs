@@ -79,6 +79,10 @@ counters! {
     refused_address,
     /// Connections closed because the core's memory for them was full.
     refused_memory,
+    /// Connections closed because what a proxy said of them is no PROXY head, or came too late.
+    refused_proxy,
+    /// Of those accepted, connections of which a proxy has said whose they are.
+    proxied,
     /// Times accept failed (out of descriptors or memory).
     accept_failed,
     /// Connections cut because their TLS handshake took too long.

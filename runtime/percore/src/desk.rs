@@ -40,7 +40,8 @@ pub(crate) struct Desk<S: Service> {
     pub(crate) started: Instant,
     pub(crate) now: Instant,
     pub(crate) tick: Tick,
-    kept_bytes: usize,
+    pub(crate) proxies: Vec<proxy::Network>,
+    pub(crate) kept_bytes: usize,
     /// What all connections are charged with (`engine/held.rs`).
     pub(crate) held_bytes: u64,
     /// How often somebody has come to hold more than its share.
@@ -73,6 +74,7 @@ impl<S: Service> Desk<S> {
             started: now,
             now,
             tick: Tick(0),
+            proxies: seat.config.proxies,
             kept_bytes: 0,
             held_bytes: 0,
             holds: 0,
@@ -101,10 +103,8 @@ impl<S: Service> Desk<S> {
 
     /// A connection that was let in.
     pub(crate) fn admit(&mut self, connection: Connection) -> ConnectionId {
-        let (phase, limit) = match connection.tls {
-            Some(_) => (Phase::Handshaking, self.limits.handshake),
-            None => (Phase::Idle, self.limits.idle),
-        };
+        let phase = connection.phase;
+        let limit = if phase == Phase::Idle { self.limits.idle } else { self.limits.handshake };
         let id = self.connections.insert(connection);
         self.charge(id);
         self.states.reach(id.index());
@@ -117,7 +117,9 @@ impl<S: Service> Desk<S> {
     /// A connection that is gone; false if it was before.
     pub(crate) fn dismiss(&mut self, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.remove(id) else { return false };
-        self.everyone.leave(connection.peer.ip());
+        if connection.phase != Phase::Unnamed {
+            self.everyone.leave(connection.peer.ip());
+        }
         self.kept_bytes -= connection.kept.len();
         self.held_bytes -= u64::from(connection.held);
         self.counters.held_bytes.lower(self.held_bytes);
@@ -155,9 +157,17 @@ impl<S: Service> Desk<S> {
     pub(crate) fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
         self.counters.bytes_received.add(bytes.len() as u64);
         let Some(connection) = self.connections.find_mut(id) else { return };
-        if connection.phase == Phase::Lingering {
-            return;
+        match connection.phase {
+            Phase::Lingering => return,
+            Phase::Unnamed => return self.hear_whose(id, bytes),
+            _ => {}
         }
+        self.taken(id, bytes);
+    }
+
+    /// Bytes of whoever speaks, behind what a proxy has said of him.
+    pub(crate) fn taken(&mut self, id: ConnectionId, bytes: &[u8]) {
+        let Some(connection) = self.connections.find_mut(id) else { return };
         if connection.tls.as_ref().is_none_or(Tls::is_kernel) {
             return self.present(id, bytes);
         }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!             accept
+//!  (Unnamed: a proxy says whose it is)
 //!   TLS: Handshaking ──▶ Idle ──first byte──▶ Head ──consumed──▶ Answering ──socket full──▶ Writing
 //!                         ▲                                        │ all has left              │
 //!                         └────────────────────────────────────────┴───────────────────────────┘
@@ -29,6 +30,7 @@ use crate::wheel::Tick;
 mod held;
 mod kernel;
 mod overdue;
+mod unnamed;
 
 pub use held::{PLAIN_BYTES, TLS_BYTES};
 
@@ -177,7 +179,8 @@ impl<S: Service, D: Driver> Engine<S, D> {
             desk.counters.refused_memory.one();
             return close(socket, Farewell::Reset);
         }
-        if !desk.everyone.admit(peer.ip()) {
+        let is_proxy = desk.is_proxy(peer.ip());
+        if !is_proxy && !desk.everyone.admit(peer.ip()) {
             desk.counters.refused_address.one();
             return close(socket, Farewell::Reset);
         }
@@ -187,13 +190,16 @@ impl<S: Service, D: Driver> Engine<S, D> {
             Some(Err(error)) => {
                 tracing::error!(%error, "a TLS connection cannot be set up");
                 desk.counters.tls_failed.one();
-                desk.everyone.leave(peer.ip());
+                if !is_proxy {
+                    desk.everyone.leave(peer.ip());
+                }
                 return;
             }
         };
         let is_for_kernel = tls.is_some() && !desk.kernel.is_empty();
         let reading = if is_for_kernel { Reading::Singly } else { Reading::Ahead };
-        let id = desk.admit(Connection::new(peer, tls));
+        let connection = if is_proxy { Connection::unnamed(peer, tls) } else { Connection::new(peer, tls) };
+        let id = desk.admit(connection);
         if let Err(error) = self.driver.attach(id, socket, reading) {
             tracing::warn!(%error, "a connection could not be taken over");
             self.desk.counters.failed.one();

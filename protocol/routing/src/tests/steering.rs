@@ -99,11 +99,11 @@ fn a_drained_edge_is_empty_a_second_after_the_window_and_its_viewers_left_evenly
         }
     }
     assert_eq!(left_at.len(), 400);
-    assert!(*left_at.last().unwrap() <= 11_000, "the last left after {:?} ms", left_at.last());
+    assert!(*left_at.last().unwrap() <= 6_000, "the last left after {:?} ms", left_at.last());
     // Of those whose turn is in the first second, few ask in it.
-    for second in 1..10 {
+    for second in 1..5 {
         let left = left_at.iter().filter(|at| **at / 1000 == second).count();
-        assert!((8..=80).contains(&left), "{left} left in second {second}");
+        assert!((8..=140).contains(&left), "{left} left in second {second}");
     }
     let changes = story.changes();
     let told = changes.iter().find(|change| change.contains("off a")).expect("nobody is said to have moved");

@@ -38,6 +38,10 @@ impl<S: Service, D: Driver> Engine<S, D> {
         let Some(connection) = self.desk.connections.find_mut(id) else { return };
         let counters = &self.desk.counters;
         match connection.phase {
+            Phase::Unnamed => {
+                counters.refused_proxy.one();
+                self.close(id, Farewell::Reset);
+            }
             Phase::Handshaking => {
                 counters.cut_handshake.one();
                 self.close(id, Farewell::Reset);
@@ -140,7 +144,7 @@ impl<S: Service, D: Driver> Engine<S, D> {
         let Some(connection) = self.desk.connections.find(id) else { return };
         if !connection.has_asked
             && !self.desk.is_handed_over
-            && matches!(connection.phase, Phase::Handshaking | Phase::Idle)
+            && matches!(connection.phase, Phase::Unnamed | Phase::Handshaking | Phase::Idle)
         {
             self.desk.enter(id, connection.phase, DRAIN_FIRST_ASK);
         }

@@ -3,7 +3,8 @@
 // one is asked.
 //
 // Lives here: which edge is asked first (`Edges`), and what is done until one of them has given all of it (`gather`).
-// Does not live here: who wants it (the page's loader), and what is in it.
+// Does not live here: who wants it (the page's loader, the plain page's player), and what is in it. Plain JavaScript,
+// because it is in both pages: the plain one is served as it stands.
 
 /** A second edge is asked after so long without a first byte of media: a whole round trip on a poor line. */
 export const MEDIA_PATIENCE_MS = 300;

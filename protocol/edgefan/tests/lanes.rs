@@ -197,6 +197,31 @@ fn a_second_copy_is_taken_before_a_gap_is() {
     assert_eq!(got, "100=second");
 }
 
+/// An ingest that hung opens the next segment when it wakes, finds that its twin leads, and never closes it.
+#[test]
+fn a_second_copy_is_taken_where_the_better_one_was_begun_and_does_not_end() {
+    let mut story = Story::new();
+    story.lane(0, 1, 100, Leads);
+    story.lane(1, 1, 100, Second);
+    let (object, start) = (ObjectId(77), Grid::new(SEGMENT).unwrap().start_of(MediaSequence(100)));
+    let discontinuity = DiscontinuitySequence(0);
+    story.say(0, &Message::Open(Open { object, key: key(100), start, discontinuity, from: 0 }));
+    story.say(0, &Message::Data { object, offset: 0, bytes: b"begun"[..].into() });
+    assert_eq!(story.segment(1, 100, "second"), "");
+    let (mut got, mut after) = (String::new(), Duration::ZERO);
+    while got.is_empty() && after < Duration::from_secs(4) {
+        story.now += Duration::from_millis(100);
+        after += Duration::from_millis(100);
+        for id in 0..2 {
+            (0..3).for_each(|connection| story.say_on(id, connection, &Message::Ping { stamp: 0 }));
+        }
+        story.subscriber.tick(story.now);
+        got.push_str(&story.got());
+    }
+    assert_eq!(got, "100=second");
+    assert!(after <= Duration::from_millis(1_100), "after {after:?} of a segment of {SEGMENT}");
+}
+
 #[test]
 fn of_two_that_differ_the_younger_is_not_listened_to_until_another_term_or_run() {
     let mut story = Story::new();

@@ -107,6 +107,12 @@ impl Subscriber {
         facts.map_or(Duration::from_secs(3), |facts| facts.segment.as_duration() * 3 / 2)
     }
 
+    /// How long a whole copy that only fills holes waits for the end of a better one: half a segment, before a player
+    /// that reloads misses it.
+    pub(super) fn spare_patience(&self, broadcast: &BroadcastId) -> Duration {
+        self.patience(broadcast) / 3
+    }
+
     /// The facts of the source to be believed: the greatest run, then the one who leads, then the first in the list.
     pub(super) fn tell(&mut self, broadcast: &BroadcastId) {
         let views = self.sources.values().filter_map(|source| source.broadcasts.get(broadcast));

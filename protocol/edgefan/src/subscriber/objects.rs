@@ -70,6 +70,18 @@ impl Subscriber {
             .copies
             .iter()
             .any(|copy| Some(copy.source) != assembly.spare.as_ref().map(|spare| spare.source));
+        if is_awaited && assembly.spare.is_some() {
+            // A better copy is coming in, and may never come to its end: a leader that hung opens what it will not close.
+            assembly.asked = None;
+            let patience = self.spare_patience(&key.broadcast);
+            let Some(assembly) = self.assemblies.get_mut(key) else { return };
+            let give_up = *assembly.give_up.get_or_insert(now + patience);
+            if now >= give_up {
+                return self.give_up(key, now);
+            }
+            self.look(key, Some(give_up));
+            return;
+        }
         if is_awaited || (sources.is_empty() && assembly.spare.is_none()) {
             assembly.give_up = None;
             assembly.asked = None;

@@ -73,15 +73,20 @@ impl Asked {
         Sight::of(answers.filter(|(_, answer)| self.is_named || answer.is_ok()).collect())
     }
 
-    /// A switch of a node.
-    pub(crate) fn post(&self, operator: SocketAddr, path: &str) -> Result<String, String> {
-        let answer = self.fetcher.post(&format!("http://{operator}{path}"))?;
-        let said = String::from_utf8_lossy(&answer.body).trim().to_owned();
-        if answer.status == 200 {
-            Ok(said)
-        } else {
-            Err(format!("{operator} answered {}: {said}", answer.status))
+    /// A switch, at the first of these that knows it.
+    pub(crate) fn post_to_one(&self, ways: &[(SocketAddr, String)]) -> Result<String, String> {
+        let mut outcome = Err("nobody is known who could".to_owned());
+        for (operator, path) in ways {
+            let answer = self.fetcher.post(&format!("http://{operator}{path}"))?;
+            let said = String::from_utf8_lossy(&answer.body).trim().to_owned();
+            match answer.status {
+                200 => return Ok(said),
+                // It does not know the edge, or has no directory and no way to it.
+                404 => outcome = Err(format!("{operator} answered 404: {said}")),
+                status => return Err(format!("{operator} answered {status}: {said}")),
+            }
         }
+        outcome
     }
 }
 

@@ -102,8 +102,8 @@ fn show(
             match desk.press(key) {
                 Act::None => {}
                 Act::End => return Ok(()),
-                Act::Post { operator, path, edge } => {
-                    let outcome = asked.post(operator, &path);
+                Act::Post { ways, edge } => {
+                    let outcome = asked.post_to_one(&ways);
                     desk.hear(&edge, outcome);
                 }
             }

@@ -408,12 +408,33 @@ fn every_command_of_the_page_does_what_it_says() {
         }
     }
     the_button_writes_the_directory(&fleet);
+    ticket_keys_are_rotated(&fleet);
     is_over.store(true, Ordering::Release);
     for viewer in viewers {
         let (longest, asked) = viewer.join().expect("a viewer");
         println!("longest without a playlist: {longest:?}; edges asked for by all: {asked}");
         assert!(longest < Duration::from_secs(3), "a viewer had nothing to watch for {longest:?}");
     }
+}
+
+/// As the chapter on rotation has it, with viewers whose tokens are of the key before.
+fn ticket_keys_are_rotated(fleet: &Fleet) {
+    let key = || std::fs::read_to_string(fleet.path("ticket.key")).expect("the key").trim().to_owned();
+    let before = key();
+    let rotate = format!("mascaret keys rotate {}", fleet.operator("lb"));
+    let token = assigned(fleet.lb()).expect("an edge");
+    println!("{}", fleet.runs(&format!("{rotate} --dry-run")).1);
+    assert_eq!(key(), before, "a rehearsal");
+    println!("{}", fleet.runs(&rotate).1);
+    wait("the new key to be written", || (key() != before).then_some(()));
+    let previous = std::fs::read_to_string(fleet.path("ticket.key.previous")).expect("the key before");
+    assert_eq!(previous.trim(), before);
+    assert_eq!(get(token.0, &token.1).expect("an edge answers").0, 200, "tokens of the key before hold");
+    assert_eq!(
+        fleet.tries(&rotate).status.code(),
+        Some(1),
+        "a second rotation within their lifetime is refused"
+    );
 }
 
 /// What the cluster page's buttons do; not for pages of other sites, and not of a name mistyped.

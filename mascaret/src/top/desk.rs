@@ -23,10 +23,10 @@ pub(super) enum Key {
 pub(super) enum Act {
     None,
     End,
-    /// An edge's switch.
+    /// What the operator wants of an edge, said where it is written down; else the edge's own switch. The first that does not
+    /// say "not found" is meant.
     Post {
-        operator: SocketAddr,
-        path: String,
+        ways: Vec<(SocketAddr, String)>,
         edge: String,
     },
 }
@@ -111,16 +111,23 @@ impl Desk {
             self.said = "no edge is selected".into();
             return;
         };
-        let Some(operator) = edge.operator else {
-            self.said =
-                format!("{}: its operator listener is not known or does not answer (lb.nodes)", edge.id);
+        let nodes = self.sight.iter().flat_map(|sight| &sight.nodes);
+        let balancer = nodes.into_iter().find(|node| node.role == "lb" && node.answers);
+        let written = balancer.map(|node| (node.operator, format!("/admin/edges/{}/{switch}", edge.id)));
+        let own = edge.operator.map(|operator| (operator, format!("/admin/{switch}")));
+        let ways: Vec<_> = written.into_iter().chain(own).collect();
+        if ways.is_empty() {
+            self.said = format!(
+                "{}: neither a balancer's operator listener is known nor its own (lb.nodes)",
+                edge.id
+            );
             return;
-        };
+        }
         let text = match switch {
             "drain" => format!("drain {}? {} viewers go to other edges", edge.id, edge.viewers.unwrap_or(0)),
             _ => format!("let {} take viewers again?", edge.id),
         };
-        let act = Act::Post { operator, path: format!("/admin/{switch}"), edge: edge.id };
+        let act = Act::Post { ways, edge: edge.id };
         self.question = Some(Question { text, act });
     }
 }
@@ -151,8 +158,9 @@ pub(super) mod tests {
         assert_eq!(desk.question.as_ref().unwrap().text, "drain edge2? 12 viewers go to other edges");
         assert_eq!(desk.press(Key::Quit), Act::None, "it leaves the question, not the program");
         desk.press(Key::Drain);
-        let Act::Post { path, edge, .. } = desk.press(Key::Yes) else { panic!("nothing is done") };
-        assert_eq!((path.as_str(), edge.as_str()), ("/admin/drain", "edge2"));
+        let Act::Post { ways, edge } = desk.press(Key::Yes) else { panic!("nothing is done") };
+        let paths: Vec<&str> = ways.iter().map(|(_, path)| path.as_str()).collect();
+        assert_eq!((&paths[..], edge.as_str()), (&["/admin/drain"][..], "edge2"));
         assert_eq!(desk.press(Key::Yes), Act::None, "once");
         assert_eq!(desk.press(Key::Quit), Act::End);
     }
@@ -171,6 +179,28 @@ pub(super) mod tests {
         desk.see(seen(&["a"]));
         (0..5).for_each(|_| drop(desk.press(Key::Up)));
         assert_eq!(desk.place(), Some(0));
+    }
+
+    #[test]
+    fn where_a_balancer_answers_it_is_told_and_the_edge_itself_only_if_that_knows_no_way() {
+        let mut desk = Desk::default();
+        let mut sight = seen(&["edge1"]);
+        let lb = crate::sight::Node {
+            operator: "127.0.0.31:9090".parse().unwrap(),
+            role: "lb".into(),
+            id: "lb1".into(),
+            answers: true,
+            readiness: "ready".into(),
+            version: None,
+            cpu_cores: None,
+            resident_bytes: None,
+        };
+        sight.nodes = vec![lb];
+        desk.see(sight);
+        desk.press(Key::Ready);
+        let Act::Post { ways, .. } = desk.press(Key::Yes) else { panic!("nothing is done") };
+        let said: Vec<String> = ways.iter().map(|(at, path)| format!("{at}{path}")).collect();
+        assert_eq!(said, ["127.0.0.31:9090/admin/edges/edge1/ready", "127.0.0.21:9090/admin/ready"]);
     }
 
     #[test]

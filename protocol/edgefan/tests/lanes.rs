@@ -197,6 +197,28 @@ fn a_second_copy_is_taken_before_a_gap_is() {
     assert_eq!(got, "100=second");
 }
 
+/// An ingest that hung follows its twin from the next number on that it would make; the twin had made that already, under
+/// the term before.
+#[test]
+fn who_comes_to_follow_takes_nothing_back_that_the_leader_has_made() {
+    let mut story = Story::new();
+    story.lane(0, 1, 90, Leads);
+    story.lane(1, 1, 90, Second);
+    assert_eq!(story.segment(1, 100, "of the leader to be"), "");
+    story.lane(1, 2, 101, Leads);
+    story.lane(0, 2, 100, Follows);
+    let mut got = String::new();
+    for _ in 0..40 {
+        story.now += Duration::from_millis(100);
+        for id in 0..2 {
+            (0..3).for_each(|connection| story.say_on(id, connection, &Message::Ping { stamp: 0 }));
+        }
+        story.subscriber.tick(story.now);
+        got.push_str(&story.got());
+    }
+    assert_eq!(got, "100=of the leader to be");
+}
+
 /// An ingest that hung opens the next segment when it wakes, finds that its twin leads, and never closes it.
 #[test]
 fn a_second_copy_is_taken_where_the_better_one_was_begun_and_does_not_end() {

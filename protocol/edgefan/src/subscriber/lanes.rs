@@ -23,7 +23,9 @@ pub(super) enum Hearing {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct NewestTerm {
     term: u64,
+    /// From here on it counts: as who leads by it says, else as any who has it.
     from: media::MediaSequence,
+    is_of_leader: bool,
     gone_at: Option<Instant>,
 }
 
@@ -50,11 +52,18 @@ impl Subscriber {
             view.lanes.remove(0);
         }
         if let Some(known) = self.broadcasts.get_mut(&broadcast) {
-            if lane.term > known.newest_term.term {
-                known.newest_term = NewestTerm { term: lane.term, from: lane.from, gone_at: None };
-            } else if lane.term == known.newest_term.term {
-                known.newest_term.from = known.newest_term.from.min(lane.from);
-                known.newest_term.gone_at = None;
+            let (newest, is_of_leader) = (&mut known.newest_term, lane.standing == LaneStanding::Leads);
+            if lane.term > newest.term {
+                *newest = NewestTerm { term: lane.term, from: lane.from, is_of_leader, gone_at: None };
+            } else if lane.term == newest.term {
+                // One who comes to follow says it of numbers that it has not made, and the leader had made under the term
+                // before: what there is of those is not to be refused.
+                if is_of_leader && !newest.is_of_leader {
+                    (newest.from, newest.is_of_leader) = (lane.from, true);
+                } else if is_of_leader || !newest.is_of_leader {
+                    newest.from = newest.from.min(lane.from);
+                }
+                newest.gone_at = None;
             }
         }
         self.drop_refused(&broadcast, now);
@@ -146,11 +155,9 @@ impl Subscriber {
                     source.objects.retain(|_, of| *of != key);
                 }
             }
-            let is_touched = !refused.is_empty();
             self.put(&key, assembly);
-            if is_touched {
-                self.consider(&key, now);
-            }
+            // Touched or not: who is taken out and put back is looked at by nobody until it is considered.
+            self.consider(&key, now);
         }
     }
 }

@@ -96,13 +96,18 @@ impl Admitted {
         Ok(Self { keys, lobby: Some(Asking { client, ledger, is_back }) })
     }
 
+    /// The way to the lobby.
+    pub(crate) fn client(&self) -> Option<AdmissionClient> {
+        self.lobby.as_ref().map(|lobby| lobby.client.clone())
+    }
+
     /// Whether that key opens that broadcast now.
     pub(crate) async fn check(
         &self,
         broadcast: &BroadcastId,
         key: Option<&str>,
     ) -> Result<Grant, KeyRefusal> {
-        let client = self.lobby.as_ref().map(|lobby| lobby.client.clone());
+        let client = self.client();
         let grant = |held| Grant { held, client: client.clone(), on_air: None };
         let lobby = match &self.lobby {
             Some(lobby) if !self.keys.knows(broadcast) => lobby,

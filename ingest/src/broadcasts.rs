@@ -10,6 +10,7 @@ use crate::process::{ORDERS_BYTES, Process, Program};
 use crate::remembered::{Left, Remembered};
 use crate::settings::SecondPublisher;
 use media::{BroadcastId, MediaSpan};
+use node::fan::admission::AdmissionClient;
 use node::fan::publisher::Feed;
 use node::fan::twin::TwinLink;
 use serde::Serialize;
@@ -34,6 +35,8 @@ pub(crate) const SENT_AWAY_FOR: Duration = Duration::from_secs(30);
 pub(crate) const AHEAD: MediaSpan = MediaSpan::from_secs(4);
 /// How often what the operator is shown is brought up to date, and a line that nobody needs is let go.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often the lobby is told how a broadcast arrives.
+const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// Everything a broadcast's task needs of the ingest.
 #[derive(Clone, Debug)]
@@ -45,6 +48,8 @@ pub(crate) struct Workshop {
     pub(crate) clock: Clock,
     /// The way to the twin, once there is one.
     pub(crate) twin: Arc<OnceLock<TwinLink>>,
+    /// The lobby, which is told how broadcasts arrive, once there is one.
+    pub(crate) lobby: Arc<OnceLock<AdmissionClient>>,
 }
 
 /// The broadcasts on the air.
@@ -300,6 +305,8 @@ impl Broadcasts {
             inbox,
             shown: Shown::default(),
             intake: Intake::default(),
+            lines: 0,
+            tells_at: now.instant,
         };
         self.runtime.spawn(task.run(said, reports, from_twin));
         Entry { inputs, twin, sent_away_until: None, publisher: None, shown: Shown::default(), claims: 0 }
@@ -350,6 +357,10 @@ struct Task {
     inbox: mpsc::Sender<Input>,
     shown: Shown,
     intake: Intake,
+    /// Of the largest rendition, which is the source's size.
+    lines: u32,
+    /// When the lobby is told next how it arrives.
+    tells_at: Instant,
 }
 
 impl Task {
@@ -470,6 +481,8 @@ impl Task {
         let feed = &self.broadcasts.workshop.feed;
         match fed {
             Fed::Stream(facts) => {
+                let shapes = facts.renditions.iter().filter_map(|rendition| rendition.video.as_ref());
+                self.lines = shapes.map(|video| video.width.min(video.height)).max().unwrap_or(0);
                 self.shown.renditions = facts
                     .renditions
                     .iter()
@@ -493,7 +506,30 @@ impl Task {
         }
     }
 
+    /// Tells the lobby now and then how it arrives here, if anybody publishes it here.
+    fn tell(&mut self) {
+        let workshop = self.broadcasts.workshop.clone();
+        let (Some(lobby), now) = (workshop.lobby.get(), workshop.clock.now().instant) else { return };
+        if now < self.tells_at {
+            return;
+        }
+        self.tells_at = now + TELL_EVERY;
+        let plan = &workshop.plan;
+        let millis = |span: MediaSpan| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
+        // The ladder's smallest step that is not smaller than the source.
+        let of_its_size = plan.ladder.steps.iter().filter(|step| self.lines > 0 && step.lines >= self.lines);
+        let ceiling = of_its_size.map(|step| step.bitrate.0).min().unwrap_or(0);
+        let health = ::admission::Health {
+            ceiling_bits: u32::try_from(ceiling).unwrap_or(u32::MAX),
+            segment_ms: millis(plan.grid.segment()),
+            behind_ms: millis(self.line.behind()),
+            ..self.intake.health(now)
+        };
+        lobby.health(&self.broadcast, health);
+    }
+
     fn show(&mut self, is_idle: impl Fn() -> bool) -> bool {
+        self.tell();
         self.shown.input_bits = self.intake.bits_per_second(self.broadcasts.workshop.clock.now().instant);
         self.shown.picture_group_ms = self.intake.picture_group_ms();
         self.shown.behind_ms = self.line.behind().as_millis();

@@ -106,6 +106,7 @@ pub fn run_telling(
         Some(_) => clock.now().instant + SETTLE_WITHIN,
         None => clock.now().instant,
     };
+    let lobby = Arc::new(OnceLock::new());
     let workshop = Workshop {
         plan: Plan {
             broadcast: BroadcastId::parse("template").expect("a constant that is a name"),
@@ -120,6 +121,7 @@ pub fn run_telling(
         remembered: Remembered::new(settings.state.clone()),
         clock,
         twin: Arc::new(OnceLock::from(twin.clone())),
+        lobby: lobby.clone(),
     };
     let _on_runtime = runtime.enter();
     let broadcasts =
@@ -135,6 +137,10 @@ pub fn run_telling(
         }
         None => Admitted::by_settings(settings.keys()),
     };
+    if let Some(client) = admitted.client() {
+        // Set once, here.
+        let _ = lobby.set(client);
+    }
     let entrance = Entrance {
         broadcasts: broadcasts.clone(),
         keys: Arc::new(admitted),

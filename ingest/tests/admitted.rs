@@ -27,6 +27,7 @@ struct Book {
     is_away: bool,
     asked: usize,
     on_air: Vec<(String, bool)>,
+    health: Option<admission::Health>,
 }
 
 /// A lobby, as far as ingests hear it.
@@ -62,7 +63,9 @@ impl Lobby {
                         let opens = book.keys.iter().any(|(key, of)| *key == question.digest && of == name);
                         question.answer((!book.is_away).then_some(opens));
                     }
-                    Heard::Air { broadcast, is_on } => book.on_air.push((broadcast.to_string(), is_on)),
+                    Heard::Air { broadcast, is_on, .. } => book.on_air.push((broadcast.to_string(), is_on)),
+                    Heard::Health { health, .. } => book.health = Some(health),
+                    Heard::Gone { .. } => {}
                 }
             }
         });
@@ -186,6 +189,12 @@ fn a_key_that_is_revoked_ends_what_is_published_by_it() {
     let mut ebb = publishes(&stage, "ebb?key=red");
     let mut flow = publishes(&stage, "flow?key=grey");
     ["tide", "ebb", "flow"].iter().for_each(|name| stage.wait_segments(name, 1));
+
+    // Meanwhile the lobby hears how they arrive.
+    until("a measure", || {
+        let health = lobby.book.lock().unwrap().health.unwrap_or_default();
+        health.has_pictures && health.has_sound && health.bits > 0 && health.picture_group_ms == 1000
+    });
 
     // By the lobby that revokes it, which says so to everybody.
     lobby.forgets("green");

@@ -1,5 +1,6 @@
 //! Who may publish and watch, on its way to ingests and edges, and what they ask.
 
+use crate::air::OnAir;
 use crate::hooks::Hooks;
 use crate::metrics::Counts;
 use crate::store::{Denial, KeyDigest, Store};
@@ -7,6 +8,7 @@ use ::admission::Denied;
 use media::BroadcastId;
 use node::fan::admission::{Admissions, Heard};
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
@@ -17,12 +19,15 @@ pub(crate) const QUESTIONS: usize = 256;
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     links: Admissions,
+    on_air: OnAir,
 }
 
 impl Admission {
     /// Answers on `runtime`, from the store.
     pub(crate) fn new(runtime: Handle, store: Arc<dyn Store>, counts: Arc<Counts>, hooks: Hooks) -> Self {
         let places = Arc::new(Semaphore::new(QUESTIONS));
+        let on_air = OnAir::default();
+        let heard_of = on_air.clone();
         let links = Admissions::new(move |heard| match heard {
             Heard::Question(question) => {
                 let Ok(place) = places.clone().try_acquire_owned() else { return question.answer(None) };
@@ -41,9 +46,22 @@ impl Admission {
                     drop(place);
                 });
             }
-            Heard::Air { broadcast, is_on } => hooks.air(broadcast, is_on),
+            Heard::Air { link, broadcast, is_on } => {
+                if heard_of.air(link, &broadcast, is_on) {
+                    hooks.air(broadcast, is_on);
+                }
+            }
+            Heard::Health { link, broadcast, health } => {
+                heard_of.health(link, &broadcast, health, Instant::now());
+            }
+            Heard::Gone { link } => heard_of.gone(link, Instant::now()),
         });
-        Self { links }
+        Self { links, on_air }
+    }
+
+    /// What is on the air.
+    pub(crate) fn on_air(&self) -> &OnAir {
+        &self.on_air
     }
 
     pub(crate) fn links(&self) -> Admissions {

@@ -11,6 +11,7 @@
 //! that is down stops no viewer and no publisher that is on the air.
 
 mod admission;
+mod air;
 mod desk;
 mod hooks;
 pub mod http;

@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
@@ -152,8 +152,8 @@ async fn serve(
         .map_err(|error| LobbyError::Listen { setting: "link", address: settings.link.0, error })?;
     let is_there = Arc::new(AtomicBool::new(true));
     tokio::spawn(desk.keep_up(store.clone(), behind));
-    tokio::spawn(hooks.tell(store.clone(), events));
-    tokio::spawn(watch(lobby.clone(), is_there.clone()));
+    tokio::spawn(hooks.clone().tell(store.clone(), events));
+    tokio::spawn(watch(lobby.clone(), hooks, is_there.clone()));
 
     let places = Arc::new(Semaphore::new(settings.connections.value() as usize));
     let open = |setting, address, tls| {
@@ -192,9 +192,12 @@ async fn serve(
 }
 
 /// Whether the store is there, what other lobbies have changed, and what is over.
-async fn watch(lobby: Arc<Lobby>, is_there: Arc<AtomicBool>) {
+async fn watch(lobby: Arc<Lobby>, hooks: Hooks, is_there: Arc<AtomicBool>) {
     let mut looks = 0;
     loop {
+        for broadcast in lobby.admission.on_air().sweep(Instant::now()) {
+            hooks.air(broadcast, false);
+        }
         let told = lobby.tell_edges().await;
         if is_there.swap(told.is_ok(), Ordering::Relaxed) != told.is_ok() {
             match &told {

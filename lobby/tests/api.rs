@@ -276,6 +276,39 @@ fn wait_for(what: &str, is_so: impl Fn() -> bool) {
 }
 
 #[test]
+fn a_broadcaster_sees_whether_it_arrives_and_what_to_mend() {
+    let lobby = start(|_| ());
+    let at = lobby.addresses.http;
+    let (bob, eve) = (Browser::signed_in(at, "bob"), Browser::signed_in(at, "eve"));
+    bob.does("POST", "/broadcasts", json!({ "name": "tide" }), 201);
+    let path = "/broadcasts/tide/health";
+    assert_eq!(bob.does("GET", path, NOTHING, 200)["on_air"], false);
+    eve.does("GET", path, NOTHING, 403);
+    assert_eq!(Browser::new(at).ask("GET", &format!("/api/v1{path}"), None).status, 401);
+
+    let news = Arc::new(Mutex::new(Vec::new()));
+    let ingest = client(lobby.folder.path(), lobby.addresses.link, &news);
+    let tide = media::BroadcastId::parse("tide").unwrap();
+    ingest.air(&tide, true);
+    wait_for("it is on the air", || bob.does("GET", path, NOTHING, 200)["on_air"] == true);
+    let health = ::admission::Health {
+        has_pictures: true,
+        has_sound: true,
+        bits: 2_000_000,
+        picture_group_ms: 8_000,
+        segment_ms: 2_000,
+        ..Default::default()
+    };
+    ingest.health(&tide, health);
+    wait_for("advice", || {
+        let shown = bob.does("GET", path, NOTHING, 200);
+        shown["advice"][0]["code"] == "picture_group_too_long" && shown["bits"] == 2_000_000
+    });
+    ingest.air(&tide, false);
+    wait_for("its end", || bob.does("GET", path, NOTHING, 200)["on_air"] == false);
+}
+
+#[test]
 fn ingests_and_edges_hear_what_holds() {
     let lobby = start(|_| ());
     let at = lobby.addresses.http;

@@ -12,6 +12,7 @@ use media::BroadcastId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Instant;
 
 const NONE: Fault = Fault::NotFound("there is no such broadcast");
 
@@ -135,6 +136,16 @@ pub(super) async fn change(
     }
     lobby.tell_edges().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// How it arrives, for who runs it.
+pub(super) async fn health(
+    State(lobby): State<Arc<Lobby>>,
+    Who(who): Who,
+    At(text): At<String>,
+) -> Result<axum::Json<Value>, Fault> {
+    let broadcast = run_by(&lobby, &who, &text).await?;
+    Ok(axum::Json(lobby.admission.on_air().shown(&broadcast.name, Instant::now())))
 }
 
 pub(super) async fn delete(

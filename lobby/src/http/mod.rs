@@ -50,6 +50,7 @@ pub fn router(lobby: Arc<Lobby>) -> Router {
             "/broadcasts/{name}",
             get(broadcasts::one).patch(broadcasts::change).delete(broadcasts::delete),
         )
+        .route("/broadcasts/{name}/health", get(broadcasts::health))
         .route("/broadcasts/{name}/keys", post(keys::make).get(keys::list))
         .route("/broadcasts/{name}/keys/rotate", post(keys::rotate))
         .route("/broadcasts/{name}/keys/{id}", delete(keys::revoke))

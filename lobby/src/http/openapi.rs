@@ -76,6 +76,13 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         Some(&[MayText("title"), OneOf("visibility", SEEN, false)]),
         204,
     ),
+    Operation(
+        "get",
+        "/broadcasts/{name}/health",
+        "Whether it arrives, and what its publisher might mend",
+        None,
+        200,
+    ),
     Operation("delete", "/broadcasts/{name}", "Delete a broadcast and all that is its", None, 204),
     Operation(
         "post",

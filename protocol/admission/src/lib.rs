@@ -10,5 +10,5 @@
 mod message;
 mod verified;
 
-pub use message::{Decoder, Denied, KeyDigest, MESSAGE_BYTES, Message, ROWS, WireError};
+pub use message::{Decoder, Denied, Health, KeyDigest, MESSAGE_BYTES, Message, ROWS, WireError};
 pub use verified::{Known, REMEMBERED, REMEMBERED_FOR, Verified};

@@ -21,6 +21,29 @@ pub struct Denied {
     pub until: u64,
 }
 
+/// How what a publisher sends arrives. What is 0 is not known, or not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Pictures have come of late.
+    pub has_pictures: bool,
+    /// Sound has come of late.
+    pub has_sound: bool,
+    /// Bits a second.
+    pub bits: u32,
+    /// The rate of the ladder's rung of that size.
+    pub ceiling_bits: u32,
+    /// Milliseconds from the last sync unit to the one before it.
+    pub picture_group_ms: u32,
+    /// Milliseconds since the last sync unit, while pictures come.
+    pub sync_age_ms: u32,
+    /// Milliseconds of a segment.
+    pub segment_ms: u32,
+    /// Holes in the sound over the last minute.
+    pub sound_gaps: u32,
+    /// Milliseconds of media that the encoder has not worked off.
+    pub behind_ms: u32,
+}
+
 /// What is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -50,6 +73,13 @@ pub enum Message {
         broadcast: BroadcastId,
         /// Whether.
         is_on: bool,
+    },
+    /// Ingest: how a broadcast arrives.
+    Health {
+        /// Which.
+        broadcast: BroadcastId,
+        /// How.
+        health: Health,
     },
     /// Lobby: these broadcasts are private, and no others.
     Private(Vec<BroadcastId>),
@@ -103,6 +133,22 @@ impl Message {
                 out.push(u8::from(*is_on));
                 name(broadcast, out);
             }
+            Self::Health { broadcast, health: it } => {
+                out.push(8);
+                out.push(u8::from(it.has_pictures) | u8::from(it.has_sound) << 1);
+                for number in [
+                    it.bits,
+                    it.ceiling_bits,
+                    it.picture_group_ms,
+                    it.sync_age_ms,
+                    it.segment_ms,
+                    it.sound_gaps,
+                    it.behind_ms,
+                ] {
+                    out.extend(number.to_le_bytes());
+                }
+                name(broadcast, out);
+            }
             Self::Private(names) => {
                 out.push(6);
                 names.iter().take(ROWS).for_each(|broadcast| name(broadcast, out));
@@ -144,6 +190,22 @@ impl Message {
                 let (holder, until) = (u32::from_le_bytes(from.take()?), u64::from_le_bytes(from.take()?));
                 Ok(Denied { holder, until, broadcast: from.name()? })
             })?),
+            8 => {
+                let [has] = from.take()?;
+                let mut number = || from.take().map(u32::from_le_bytes);
+                let health = Health {
+                    has_pictures: has & 1 != 0,
+                    has_sound: has & 2 != 0,
+                    bits: number()?,
+                    ceiling_bits: number()?,
+                    picture_group_ms: number()?,
+                    sync_age_ms: number()?,
+                    segment_ms: number()?,
+                    sound_gaps: number()?,
+                    behind_ms: number()?,
+                };
+                Self::Health { broadcast: from.name()?, health }
+            }
             _ => return Ok(None),
         };
         match from.left {
@@ -251,6 +313,21 @@ mod tests {
             Message::Answer { number: 8, opens: None },
             Message::Revoked(vec![[1; 32], [2; 32]]),
             Message::Air { broadcast: tide(), is_on: true },
+            Message::Health { broadcast: tide(), health: Health::default() },
+            Message::Health {
+                broadcast: tide(),
+                health: Health {
+                    has_pictures: true,
+                    has_sound: true,
+                    bits: 1,
+                    ceiling_bits: 2,
+                    picture_group_ms: 3,
+                    sync_age_ms: 4,
+                    segment_ms: 5,
+                    sound_gaps: 6,
+                    behind_ms: u32::MAX,
+                },
+            },
             Message::Private(vec![tide()]),
             Message::Private(vec![]),
             Message::Denied(vec![Denied { broadcast: tide(), holder: u32::MAX, until: 1_800_000_000 }]),

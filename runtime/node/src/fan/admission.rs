@@ -6,7 +6,7 @@ use super::dial::{Backoff, dial};
 use super::thread::FanThread;
 use crate::Stop;
 use crate::certs::ADMISSION_ALPN;
-use admission::{Decoder, Denied, KeyDigest, Message};
+use admission::{Decoder, Denied, Health, KeyDigest, Message};
 use edgefan::Address;
 use media::BroadcastId;
 use rustls::ClientConfig;
@@ -101,10 +101,26 @@ pub enum Heard {
     Question(Question),
     /// A broadcast is on the air, or is not any more.
     Air {
+        /// Over which link.
+        link: u64,
         /// Which.
         broadcast: BroadcastId,
         /// Whether.
         is_on: bool,
+    },
+    /// How it arrives.
+    Health {
+        /// Over which link.
+        link: u64,
+        /// Which.
+        broadcast: BroadcastId,
+        /// How.
+        health: Health,
+    },
+    /// A link is gone, with all that was said over it.
+    Gone {
+        /// Which.
+        link: u64,
     },
 }
 
@@ -124,6 +140,7 @@ struct Shared {
 #[derive(Default)]
 struct Told {
     links: Vec<mpsc::Sender<Message>>,
+    last: u64,
     private: Vec<BroadcastId>,
     denied: Vec<Denied>,
 }
@@ -176,7 +193,7 @@ impl Admissions {
     /// A connection that speaks `admission/1`.
     pub(super) async fn accepted(&self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let (to, mut waiting) = mpsc::channel(WAITING_MESSAGES);
-        {
+        let link = {
             let mut told = lock(&self.shared.told);
             told.links.retain(|link| !link.is_closed());
             if told.links.len() >= LINKS {
@@ -186,7 +203,9 @@ impl Admissions {
             let _ = to.try_send(Message::Private(told.private.clone()));
             let _ = to.try_send(Message::Denied(told.denied.clone()));
             told.links.push(to.clone());
-        }
+            told.last += 1;
+            told.last
+        };
         // Only those in the list hold it open: who is taken off it is let go.
         let weak = to.downgrade();
         drop(to);
@@ -196,10 +215,16 @@ impl Admissions {
                     (self.shared.on_heard)(Heard::Question(Question { digest, broadcast, number, to }));
                 }
             }
-            Message::Air { broadcast, is_on } => (self.shared.on_heard)(Heard::Air { broadcast, is_on }),
+            Message::Air { broadcast, is_on } => {
+                (self.shared.on_heard)(Heard::Air { link, broadcast, is_on });
+            }
+            Message::Health { broadcast, health } => {
+                (self.shared.on_heard)(Heard::Health { link, broadcast, health });
+            }
             _ => {}
         };
         let why = converse(stream, &mut waiting, heard).await;
+        (self.shared.on_heard)(Heard::Gone { link });
         tracing::debug!(why, "a link for admission is over");
     }
 }
@@ -298,7 +323,7 @@ fn hear(said: &Mutex<Said>, message: Message, on_news: &mut impl FnMut(News)) {
         Message::Revoked(digests) => on_news(News::Revoked(digests)),
         Message::Private(names) => on_news(News::Private(names)),
         Message::Denied(denied) => on_news(News::Denied(denied)),
-        Message::Beat | Message::Ask { .. } | Message::Air { .. } => {}
+        Message::Beat | Message::Ask { .. } | Message::Air { .. } | Message::Health { .. } => {}
     }
 }
 
@@ -317,6 +342,13 @@ impl AdmissionClient {
             later
         };
         tokio::time::timeout(within, answer).await.ok()?.ok()?
+    }
+
+    /// How a broadcast arrives; where nobody listens it is lost, and said again.
+    pub fn health(&self, broadcast: &BroadcastId, health: Health) {
+        if let Some(link) = &lock(&self.said).link {
+            let _ = link.try_send(Message::Health { broadcast: broadcast.clone(), health });
+        }
     }
 
     /// A broadcast has one publisher more, or one less.

@@ -15,8 +15,10 @@ use node::settings::Address;
 use node::{Node, NodeSettings, Stop};
 use serde_json::Value;
 use stage::cluster::{Cluster, Wanted};
+use stage::processes::Ours;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::sleep;
@@ -201,6 +203,19 @@ fn changes(browser: &Browser, method: &str, path: &str, body: &Value) -> Value {
     ))
 }
 
+/// A publisher whose keyframes are 5 s apart, without sound.
+fn publishes_badly(cluster: &Cluster) -> Ours {
+    let publish = &cluster.start["publish"];
+    let part = |value: &Value| value.as_str().expect("where to publish").to_owned();
+    let url = format!("{}/{}", part(&publish["servers"][0]), part(&publish["stream_key"]));
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25", "-t", "120"]);
+    command.args(["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "125"]);
+    command.args(["-keyint_min", "125", "-sc_threshold", "0", "-f", "flv", &url]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Ours(node::program::dies_with_us(&mut command).spawn().expect("ffmpeg"))
+}
+
 /// Nothing that a stranger wrote has run, or become an element.
 fn is_not_taken(browser: &Browser, page: &str) {
     let found = browser
@@ -240,6 +255,7 @@ fn what_is_said_beside_the_player_is_text_and_is_kept_in_order_by_keyboard() {
     let (at, host, password) = (said("at"), said("name"), said("password"));
     let tide = cluster.broadcast();
     cluster.wait_until_fed();
+    let _studio = publishes_badly(&cluster);
     let browser = Browser::start(&driver, &[]);
 
     browser.open(&format!("{at}sign-in?to=/watch/{tide}"));
@@ -302,6 +318,20 @@ fn what_is_said_beside_the_player_is_text_and_is_kept_in_order_by_keyboard() {
         &format!("return {card}.querySelector('.keys').textContent.includes({MARKUP:?})"),
     );
     is_not_taken(&browser, "studio");
+    let badly = "document.querySelector('.owned[aria-label=\"Broadcast studio\"]')";
+    until(&browser, "a stream arrives", &format!("return !!{badly}.querySelector('.state.is-live')"));
+    for advice in ["A keyframe comes every 5 s, and a segment has 2 s", "No sound arrives"] {
+        until(
+            &browser,
+            advice,
+            &format!("return {badly}.querySelector('.advice').innerText.includes({advice:?})"),
+        );
+    }
+    assert_eq!(
+        browser.run(&format!("return {card}.querySelectorAll('.advice li').length")),
+        0,
+        "a pattern is fine"
+    );
     axe(&browser, &source, "studio, with a title");
     policy_holds(&browser, "studio");
 

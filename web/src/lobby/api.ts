@@ -39,6 +39,14 @@ export interface PublishKey {
   made_ms: number;
 }
 
+/** Whether a broadcast arrives, and what its publisher might mend. */
+export interface Health {
+  on_air: boolean;
+  bits: number | null;
+  picture_group_ms: number | null;
+  advice: { code: string; says: string }[];
+}
+
 /** What the lobby says instead of doing it, in a sentence for whoever asked. */
 export class Trouble extends Error {
   constructor(
@@ -136,6 +144,10 @@ export class Lobby {
 
   remove(name: string): Promise<void> {
     return ask('DELETE', `/broadcasts/${part(name)}`);
+  }
+
+  health(broadcast: string): Promise<Health> {
+    return ask('GET', `/broadcasts/${part(broadcast)}/health`);
   }
 
   async keys(broadcast: string): Promise<PublishKey[]> {

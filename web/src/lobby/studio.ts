@@ -2,7 +2,7 @@
 
 import { broadcasts as onAir, type Broadcast } from '../api';
 import { h } from '../controls';
-import type { Lobby, Owned, PublishKey, Visibility } from './api';
+import type { Health, Lobby, Owned, PublishKey, Visibility } from './api';
 import { copied, field, form, words } from './forms';
 
 const LOOK_EVERY_MS = 2000;
@@ -20,9 +20,11 @@ function choice(chosen: Visibility): HTMLSelectElement {
 class Card {
   readonly element: HTMLElement;
   private state = h('p', { class: 'state', role: 'status' });
+  private advice = h('ul', { class: 'advice', 'aria-label': 'What to mend' });
   private keys = h('ul', { class: 'keys' });
   private fresh = h('div', { class: 'fresh' });
   private note = h('p', { class: 'form-note', role: 'alert' });
+  private said = '';
 
   constructor(
     private lobby: Lobby,
@@ -45,6 +47,7 @@ class Card {
       { class: 'owned', 'aria-label': `Broadcast ${of.name}` },
       h('div', { class: 'owned-head' }, title, watch),
       this.state,
+      h('div', { role: 'status' }, this.advice),
       field('Who may watch', visibility),
       copied('OBS: server', this.server),
       this.fresh,
@@ -54,15 +57,23 @@ class Card {
       remove,
       this.note,
     );
-    this.show(undefined);
+    this.show(undefined, null);
     void this.list();
   }
 
   /** Green when it arrives. */
-  show(live: Broadcast | undefined) {
+  show(live: Broadcast | undefined, health: Health | null) {
     const sizes = live?.renditions.map((rendition) => (rendition.height ? `${rendition.height}p` : 'sound')).join(', ');
-    const text = live ? `On the air: ${sizes}, on ${live.edges === 1 ? 'one edge' : `${live.edges} edges`}.` : 'Nothing arrives. Start publishing and this turns green.';
-    this.state.classList.toggle('is-live', !!live);
+    const rate = health?.bits ? ` ${(health.bits / 1e6).toFixed(1)} Mbit/s arrive.` : '';
+    const isLive = health?.on_air ?? !!live;
+    const shown = live ? `On the air: ${sizes}, on ${live.edges === 1 ? 'one edge' : `${live.edges} edges`}.` : 'It arrives, and will be on the air in a moment.';
+    const text = isLive ? shown + rate : 'Nothing arrives. Start publishing and this turns green.';
+    this.state.classList.toggle('is-live', isLive);
+    const advice = isLive ? (health?.advice ?? []).map((it) => it.says) : [];
+    if (this.said !== advice.join()) {
+      this.said = advice.join();
+      this.advice.replaceChildren(...advice.map((says) => h('li', {}, says)));
+    }
     if (this.state.textContent !== text) this.state.textContent = text;
   }
 
@@ -133,12 +144,14 @@ export async function studio(main: HTMLElement, lobby: Lobby) {
     cards.replaceChildren(h('p', { class: 'form-note', role: 'alert' }, words(error)));
   }
   const look = async () => {
-    try {
-      const live = await onAir(place.watch);
-      for (const card of shown) card.show(live.find((broadcast) => broadcast.id === card.of.name));
-    } catch {
-      // The balancer is away: what was shown stays.
-    }
+    // Where the balancer is away, the ingests' word is left, and the other way round.
+    const live = await onAir(place.watch).catch(() => null);
+    await Promise.all(
+      shown.map(async (card) => {
+        const health = await lobby.health(card.of.name).catch(() => null);
+        if (live || health) card.show(live?.find((broadcast) => broadcast.id === card.of.name), health);
+      }),
+    );
   };
   void look();
   setInterval(() => void look(), LOOK_EVERY_MS);

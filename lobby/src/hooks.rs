@@ -1,20 +1,27 @@
 //! Telling webhooks that a broadcast begins or ends: signed, tried again, and given up after a while.
 //!
 //! `POST` of `{"event":"publish.start"|"publish.end","broadcast":…,"at_ms":…,"id":…}` with
-//! `X-Mascaret-Signature: sha256=<HMAC-SHA-256 of the body under the webhook's secret, hex>`.
+//! `X-Mascaret-Signature: sha256=<HMAC-SHA-256 of the body under the webhook's secret, hex>`. Told is what was answered
+//! with 2xx; a redirect is not followed. An address that only we could reach is not dialled ([`outside`]).
 
 use crate::metrics::Counts;
+use crate::outside::{self, Outside};
 use crate::store::{Store, UnixMillis, Webhook};
 use hmac::{Hmac, KeyInit, Mac};
 use media::BroadcastId;
 use sha2::Sha256;
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::DefaultConnector;
 
 /// Events that wait to be told; over it one is lost, and counted.
 pub(crate) const EVENTS: usize = 256;
+/// Webhooks that are being told, tries and pauses included; over it events wait.
+pub(crate) const TELLING: usize = 256;
 /// How long an address has to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Tries, and how long before each.
@@ -28,6 +35,40 @@ pub(crate) struct Hooks {
     /// What is on the air: of twins, the first that says so counts.
     on_air: Arc<Mutex<BTreeMap<BroadcastId, bool>>>,
     counts: Arc<Counts>,
+    reach: Reach,
+}
+
+/// Where webhooks may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Where anybody could send something himself.
+    Outside,
+    /// On this machine and in private networks too.
+    Anywhere,
+}
+
+impl Reach {
+    /// Who asks the addresses.
+    fn agent(self) -> ureq::Agent {
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(ANSWER_WITHIN))
+            .max_redirects(0)
+            // A proxy of the environment's would be asked to dial for us.
+            .proxy(None)
+            .build();
+        match self {
+            Self::Outside => ureq::Agent::with_parts(config, DefaultConnector::default(), Outside),
+            Self::Anywhere => {
+                ureq::Agent::with_parts(config, DefaultConnector::default(), DefaultResolver::default())
+            }
+        }
+    }
+
+    /// Whether an address that is written out may be one; a name is looked at when it is told.
+    pub(crate) fn takes(self, host: &str) -> bool {
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse();
+        self == Self::Anywhere || literal.map_or(true, outside::is_outside)
+    }
 }
 
 /// HMAC-SHA-256, as it is sent.
@@ -38,9 +79,9 @@ pub(crate) fn signature(secret: &str, body: &[u8]) -> String {
 }
 
 impl Hooks {
-    pub(crate) fn new(counts: Arc<Counts>) -> (Self, mpsc::Receiver<(BroadcastId, bool)>) {
+    pub(crate) fn new(counts: Arc<Counts>, reach: Reach) -> (Self, mpsc::Receiver<(BroadcastId, bool)>) {
         let (events, waiting) = mpsc::channel(EVENTS);
-        (Self { events, on_air: Arc::default(), counts }, waiting)
+        (Self { events, on_air: Arc::default(), counts, reach }, waiting)
     }
 
     /// A broadcast is on the air, or is not any more.
@@ -54,6 +95,7 @@ impl Hooks {
 
     /// Tells, for ever; one event after the other, its addresses at once.
     pub(crate) async fn tell(self, store: Arc<dyn Store>, mut waiting: mpsc::Receiver<(BroadcastId, bool)>) {
+        let (agent, places) = (self.reach.agent(), Arc::new(Semaphore::new(TELLING)));
         while let Some((broadcast, is_on)) = waiting.recv().await {
             let hooks = match store.webhooks_of(&broadcast, crate::http::WEBHOOKS).await {
                 Ok(hooks) => hooks,
@@ -68,32 +110,53 @@ impl Hooks {
             });
             let body: Arc<str> = body.to_string().into();
             for hook in hooks {
-                tokio::spawn(tell_one(hook, body.clone(), self.counts.clone()));
+                let Ok(place) = places.clone().acquire_owned().await else { return };
+                let (agent, body, counts) = (agent.clone(), body.clone(), self.counts.clone());
+                tokio::spawn(async move {
+                    tell_one(agent, hook, body, counts).await;
+                    drop(place);
+                });
             }
         }
     }
 }
 
-async fn tell_one(hook: Webhook, body: Arc<str>, counts: Arc<Counts>) {
+/// How a try went.
+enum Told {
+    Taken,
+    /// Not now.
+    Refused(String),
+    /// Never: it may not be dialled.
+    Inside(String),
+}
+
+fn ask(agent: &ureq::Agent, url: &str, signature: &str, body: &str) -> Told {
+    let request = agent.post(url).header("Content-Type", "application/json");
+    match request.header("X-Mascaret-Signature", signature).send(body) {
+        Ok(answer) if answer.status().is_success() => Told::Taken,
+        Ok(answer) => Told::Refused(format!("it answers {}", answer.status())),
+        Err(ureq::Error::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Told::Inside(error.to_string())
+        }
+        Err(error) => Told::Refused(error.to_string()),
+    }
+}
+
+async fn tell_one(agent: ureq::Agent, hook: Webhook, body: Arc<str>, counts: Arc<Counts>) {
     for wait in TRIES {
         tokio::time::sleep(wait).await;
-        let (url, signature, body) =
-            (hook.url.clone(), signature(&hook.secret, body.as_bytes()), body.clone());
-        let told = tokio::task::spawn_blocking(move || {
-            let agent: ureq::Agent = ureq::Agent::config_builder()
-                .timeout_global(Some(ANSWER_WITHIN))
-                .max_redirects(0)
-                .build()
-                .into();
-            let request = agent.post(&url).header("Content-Type", "application/json");
-            request.header("X-Mascaret-Signature", &signature).send(&*body).map(drop)
-        });
-        match told.await {
-            Ok(Ok(())) => {
+        let (url, signature) = (hook.url.clone(), signature(&hook.secret, body.as_bytes()));
+        let (agent, body) = (agent.clone(), body.clone());
+        match tokio::task::spawn_blocking(move || ask(&agent, &url, &signature, &body)).await {
+            Ok(Told::Taken) => {
                 counts.webhooks.inc();
                 return;
             }
-            Ok(Err(error)) => tracing::info!(hook = hook.id, %error, "a webhook is told again"),
+            Ok(Told::Refused(why)) => tracing::info!(hook = hook.id, why, "a webhook is told again"),
+            Ok(Told::Inside(why)) => {
+                tracing::info!(hook = hook.id, why, "a webhook is not told");
+                break;
+            }
             Err(error) => tracing::warn!(hook = hook.id, %error, "a webhook's thread"),
         }
     }
@@ -114,7 +177,7 @@ mod tests {
 
     #[test]
     fn of_twins_the_first_begins_and_what_is_told_is_bounded() {
-        let (hooks, mut waiting) = Hooks::new(Arc::default());
+        let (hooks, mut waiting) = Hooks::new(Arc::default(), Reach::Outside);
         let tide = BroadcastId::parse("tide").unwrap();
         for is_on in [true, true, false] {
             hooks.air(tide.clone(), is_on);

@@ -18,6 +18,7 @@ pub mod http;
 mod listener;
 mod lobby;
 mod metrics;
+mod outside;
 mod pages;
 pub mod passwords;
 pub mod policy;

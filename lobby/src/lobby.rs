@@ -2,6 +2,7 @@
 
 use crate::admission::Admission;
 use crate::desk::Desk;
+use crate::hooks::Reach;
 use crate::http::Fault;
 use crate::metrics::Counts;
 use crate::passwords::Passwords;
@@ -35,8 +36,9 @@ pub struct Lobby {
     pub(crate) rates: Rates,
     pub(crate) desk: Desk,
     pub(crate) admission: Admission,
+    pub(crate) reach: Reach,
     pub(crate) ticket_keys: Option<ticket::Keys>,
-    pub(crate) share_secret: [u8; 32],
+    pub(crate) share_secret: ticket::LinkSecret,
     pub(crate) counts: Arc<Counts>,
 }
 
@@ -102,7 +104,7 @@ impl Lobby {
     }
 
     /// The secret that links are sealed with: one for all lobbies of a store.
-    pub(crate) async fn share_secret(store: &dyn Store) -> Result<[u8; 32], StoreError> {
-        store.secret(share::SECRET, crate::secret::random()).await
+    pub(crate) async fn share_secret(store: &dyn Store) -> Result<ticket::LinkSecret, StoreError> {
+        store.secret(share::SECRET, crate::secret::random()).await.map(ticket::LinkSecret::new)
     }
 }

@@ -1,13 +1,14 @@
 //! Hashing passwords: slow and large on purpose, so on a few threads with a short queue before them.
 //!
 //! Argon2id with OWASP's least parameters, 19 MiB and two passes. A password for an account that does not exist is
-//! compared with one nobody knows, and takes as long.
+//! compared with one nobody knows, and takes as long. Each thread keeps its memory: as much is used by a flood as by one.
 
 use crate::secret::random;
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::{Output, PasswordHash, PasswordVerifier, SaltString};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use subtle::ConstantTimeEq;
 use tokio::sync::oneshot;
 
 /// Passwords that wait for a thread; at 20 ms each the last is done within two seconds.
@@ -38,8 +39,23 @@ fn argon() -> Argon2<'static> {
 
 /// Argon2id of a password, in PHC's spelling.
 pub fn hash(password: &str) -> String {
-    let salt = SaltString::encode_b64(&random::<16>()).expect("16 bytes are a salt");
-    argon().hash_password(password.as_bytes(), &salt).expect("a password that fits").to_string()
+    hash_in(password, &mut vec![Block::default(); argon().params().block_count()])
+}
+
+fn hash_in(password: &str, memory: &mut [Block]) -> String {
+    let (salt, mut out) = (random::<16>(), [0; Params::DEFAULT_OUTPUT_LEN]);
+    argon()
+        .hash_password_into_with_memory(password.as_bytes(), &salt, &mut out, memory)
+        .expect("a password that fits");
+    let salt = SaltString::encode_b64(&salt).expect("16 bytes are a salt");
+    PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: argon().params().try_into().expect("constants that argon2 allows"),
+        salt: Some(salt.as_salt()),
+        hash: Some(Output::new(&out).expect("32 bytes are an output")),
+    }
+    .to_string()
 }
 
 impl Passwords {
@@ -79,15 +95,16 @@ impl Passwords {
 }
 
 fn turn(waiting: &Mutex<Receiver<Work>>, nobodys: &str) {
+    let mut memory = vec![Block::default(); argon().params().block_count()];
     loop {
         let work = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match work {
             Ok(Work::Hash(password, reply)) if !reply.is_closed() => {
-                let _ = reply.send(hash(&password));
+                let _ = reply.send(hash_in(&password, &mut memory));
             }
             Ok(Work::Verify(password, hashed, reply)) if !reply.is_closed() => {
                 let is_there = hashed.is_some();
-                let is_right = verify(&password, hashed.as_deref().unwrap_or(nobodys));
+                let is_right = verify(&password, hashed.as_deref().unwrap_or(nobodys), &mut memory);
                 let _ = reply.send(is_right && is_there);
             }
             // Whoever asked has gone.
@@ -97,14 +114,29 @@ fn turn(waiting: &Mutex<Receiver<Work>>, nobodys: &str) {
     }
 }
 
-fn verify(password: &str, hashed: &str) -> bool {
-    PasswordHash::new(hashed)
-        .is_ok_and(|hashed| argon().verify_password(password.as_bytes(), &hashed).is_ok())
+fn verify(password: &str, hashed: &str, memory: &mut [Block]) -> bool {
+    let Ok(known) = PasswordHash::new(hashed) else { return false };
+    let costs = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+    let is_ours = Params::try_from(&known).is_ok_and(|params| costs(&params) == costs(argon().params()))
+        && known.algorithm == Algorithm::Argon2id.ident()
+        && known.version == Some(Version::V0x13.into());
+    match (known.salt, known.hash) {
+        (Some(salt), Some(wanted)) if is_ours && wanted.len() == Params::DEFAULT_OUTPUT_LEN => {
+            let mut salted = [0; 64];
+            let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
+            let Ok(salted) = salt.decode_b64(&mut salted) else { return false };
+            argon().hash_password_into_with_memory(password.as_bytes(), salted, &mut out, memory).is_ok()
+                && out.ct_eq(wanted.as_bytes()).into()
+        }
+        // Of another time, with other parameters: with memory of its own.
+        _ => argon().verify_password(password.as_bytes(), &known).is_ok(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use argon2::password_hash::PasswordHasher;
 
     #[tokio::test]
     async fn a_password_is_known_again_and_nothing_else_is() {
@@ -114,6 +146,24 @@ mod tests {
         assert_eq!(passwords.verify("correct horse", Some(hashed.clone())).await, Ok(true));
         assert_eq!(passwords.verify("battery staple", Some(hashed)).await, Ok(false));
         assert_eq!(passwords.verify("correct horse", None).await, Ok(false));
+    }
+
+    /// What another version of this program kept opens still, and what is no hash opens nothing.
+    #[test]
+    fn a_password_is_what_argon2_says_it_is() {
+        let mut memory = vec![Block::default(); argon().params().block_count()];
+        let salt = SaltString::encode_b64(&[7; 16]).unwrap();
+        let theirs = argon().hash_password(b"correct horse", &salt).unwrap().to_string();
+        let weaker = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(64, 1, 1, None).unwrap());
+        let weaker = weaker.hash_password(b"correct horse", &salt).unwrap().to_string();
+        let own = hash_in("correct horse", &mut memory);
+        for hashed in [theirs, weaker, own.clone()] {
+            assert!(verify("correct horse", &hashed, &mut memory), "{hashed}");
+            assert!(!verify("battery staple", &hashed, &mut memory), "{hashed}");
+        }
+        let own = PasswordHash::new(&own).unwrap();
+        assert!(argon().verify_password(b"correct horse", &own).is_ok(), "argon2 itself knows it");
+        assert!(!verify("", "", &mut memory) && !verify("x", "$argon2id$v=19$m=19456,t=2,p=1$", &mut memory));
     }
 
     #[tokio::test]

@@ -49,6 +49,9 @@ pub struct Settings {
     pub password_threads: Number<1, 64>,
     /// Connections of browsers at once, 1 to 100000. Default `2048`.
     pub connections: Number<1, 100_000>,
+    /// Whether webhooks may be told at addresses of this machine, of private networks and of links, `true` or `false`:
+    /// whoever runs a broadcast chooses them, and could reach from here what he cannot reach himself. Default `false`.
+    pub webhooks_inside: bool,
     /// How tickets of private broadcasts are sealed.
     pub tickets: TicketSettings,
 }
@@ -60,7 +63,8 @@ pub struct StoreSettings {
     /// The file of the embedded database. Default `lobby.db`.
     pub sqlite: PathBuf,
     /// A file with the address of PostgreSQL servers, the primary and its standbys in any order:
-    /// `host=db1,db2 user=mascaret dbname=mascaret password=…`. Default: none, the embedded database is used.
+    /// `host=db1,db2 user=mascaret dbname=mascaret password=… sslmode=verify-full sslrootcert=…`; `sslmode` is `disable`
+    /// (which it is where it is not named), `require` or `verify-full`. Default: none, the embedded database is used.
     pub postgresql: Option<SecretFile>,
     /// Connections to PostgreSQL, 1 to 256. Default `16`.
     pub connections: Number<1, 256>,
@@ -108,6 +112,7 @@ impl Default for Settings {
             broadcasts: Number::new(20),
             password_threads: Number::new(2),
             connections: Number::new(2048),
+            webhooks_inside: false,
             tickets: TicketSettings::default(),
         }
     }

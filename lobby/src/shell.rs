@@ -2,7 +2,7 @@
 
 use crate::admission::Admission;
 use crate::desk::Desk;
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, Reach};
 use crate::listener::{Door, Peer};
 use crate::lobby::{Lobby, Rates};
 use crate::metrics::Counts;
@@ -124,7 +124,8 @@ async fn serve(
 ) -> Result<(), LobbyError> {
     let store = open_store(&settings.store).await?;
     let counts = Arc::new(Counts::default());
-    let (hooks, events) = Hooks::new(counts.clone());
+    let reach = if settings.webhooks_inside { Reach::Anywhere } else { Reach::Outside };
+    let (hooks, events) = Hooks::new(counts.clone(), reach);
     let runtime = tokio::runtime::Handle::current();
     let admission = Admission::new(runtime, store.clone(), counts.clone(), hooks.clone());
     let feed = ChatFeed::default();
@@ -136,6 +137,7 @@ async fn serve(
         rates: Rates::of(&settings),
         desk: desk.clone(),
         admission: admission.clone(),
+        reach,
         ticket_keys: ticket_keys(&settings)?,
         share_secret: Lobby::share_secret(&*store).await?,
         counts: counts.clone(),

@@ -2,155 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's own tool: what goes wrong here fails the test")]
 
-use lobby::policy::Role;
-use lobby::store::{AccountId, NewAccount, Sqlite, Store, UnixMillis};
-use lobby::{Addresses, Settings, StoreSettings, TicketSettings, passwords};
-use node::fan::admission::{self, AdmissionClient, News};
-use node::settings::{Address, Number};
-use node::{Node, NodeSettings, Stop};
-use serde_json::{Value, json};
-use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+mod stage;
+
+use node::fan::admission::News;
+use node::settings::Number;
+use serde_json::json;
+use stage::{Browser, NOTHING, PASSWORD, client, start, wait_for};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-const PASSWORD: &str = "correct horse battery";
-/// What a password of that account is kept as; made once, because it is slow on purpose.
-fn hashed() -> &'static str {
-    static HASHED: OnceLock<String> = OnceLock::new();
-    HASHED.get_or_init(|| passwords::hash(PASSWORD))
-}
-
-struct Running {
-    addresses: Addresses,
-    stop: Stop,
-    thread: Option<std::thread::JoinHandle<()>>,
-    folder: tempfile::TempDir,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop.signal();
-        self.thread.take().unwrap().join().unwrap();
-    }
-}
-
-async fn account(store: &dyn Store, name: &str, role: Role) {
-    let id = AccountId(format!("id-{name}"));
-    let new = NewAccount { id: &id, name, folded: name, password: hashed(), role };
-    store.add_account(&new, UnixMillis::now()).await.unwrap();
-}
-
-fn start(change: impl FnOnce(&mut Settings)) -> Running {
-    node::certs::install_provider();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("lobby.db");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&path).unwrap());
-        store.migrate().await.unwrap();
-        account(&*store, "ada", Role::Admin).await;
-        account(&*store, "bob", Role::Broadcaster).await;
-        account(&*store, "eve", Role::Viewer).await;
-    });
-    let certs = folder.path().join("certs");
-    node::certs::init(&certs, &[]).unwrap();
-    let key = folder.path().join("ticket.key");
-    std::fs::write(&key, "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f").unwrap();
-    let key = Some(node::settings::SecretFile(key));
-    let mut settings = Settings {
-        http: Address::local(0),
-        link: Address::local(0),
-        store: StoreSettings { sqlite: path, ..StoreSettings::default() },
-        tickets: TicketSettings { key, ..TicketSettings::default() },
-        tries_per_address: Number::new(10_000),
-        ..Settings::default()
-    };
-    change(&mut settings);
-    let mut common = NodeSettings::default();
-    common.operator.listen = Address::local(0);
-    common.certificates.directory = certs;
-    let stop = Stop::new();
-    let node = Node::with_stop("lobby", &common, stop.clone()).unwrap();
-    let (tell, told) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        lobby::run_telling(settings, node, |addresses| tell.send(addresses).unwrap()).unwrap();
-    });
-    let addresses = told.recv_timeout(Duration::from_secs(20)).unwrap();
-    Running { addresses, stop, thread: Some(thread), folder }
-}
-
-/// A browser, as far as it matters: a cookie, a token, an origin.
-#[derive(Clone)]
-struct Browser {
-    agent: ureq::Agent,
-    at: SocketAddr,
-    cookie: Option<String>,
-    token: Option<String>,
-    origin: Option<String>,
-}
-
-struct Answer {
-    status: u16,
-    body: Value,
-    headers: ureq::http::HeaderMap,
-}
-
-impl Browser {
-    fn new(at: SocketAddr) -> Self {
-        let config = ureq::Agent::config_builder().http_status_as_error(false);
-        let agent = config.timeout_global(Some(Duration::from_secs(20))).build().into();
-        Self { agent, at, cookie: None, token: None, origin: Some(format!("http://{at}")) }
-    }
-
-    fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
-        let mut request =
-            ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.at));
-        for (name, value) in [("Origin", &self.origin), ("X-Mascaret-Token", &self.token)] {
-            if let Some(value) = value {
-                request = request.header(name, value);
-            }
-        }
-        if let Some(cookie) = &self.cookie {
-            request = request.header("Cookie", format!("other=1; mascaret_session={cookie}"));
-        }
-        let mut answer = match body {
-            Some(body) => {
-                let request =
-                    request.header("Content-Type", "application/json").body(body.to_string()).unwrap();
-                self.agent.run(request).unwrap()
-            }
-            None => self.agent.run(request.body(()).unwrap()).unwrap(),
-        };
-        let text = answer.body_mut().read_to_string().unwrap();
-        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Answer { status: answer.status().as_u16(), body, headers: answer.headers().clone() }
-    }
-
-    fn does(&self, method: &str, path: &str, body: Value, wanted: u16) -> Value {
-        let body = if method == "GET" || (method == "DELETE" && body.is_null()) { None } else { Some(body) };
-        let answer = self.ask(method, &format!("/api/v1{path}"), body);
-        assert_eq!(answer.status, wanted, "{method} {path}: {}", answer.body);
-        answer.body
-    }
-
-    fn sign_in(&self, name: &str, password: &str) -> Answer {
-        self.ask("POST", "/api/v1/session", Some(json!({ "name": name, "password": password })))
-    }
-
-    fn signed_in(at: SocketAddr, name: &str) -> Self {
-        let mut browser = Self::new(at);
-        let answer = browser.sign_in(name, PASSWORD);
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        let line = answer.headers["set-cookie"].to_str().unwrap();
-        assert!(line.contains("; HttpOnly; Secure; SameSite=Lax") && line.contains("; Path=/;"), "{line}");
-        browser.cookie = line.split_once('=').and_then(|(_, rest)| rest.split(';').next()).map(str::to_owned);
-        browser.token = answer.body["token"].as_str().map(str::to_owned);
-        browser
-    }
-}
-
-const NOTHING: Value = Value::Null;
 
 #[test]
 fn people_sign_up_in_and_out_and_are_gone_when_they_go() {
@@ -257,22 +116,6 @@ fn what_is_said_stays_text_and_order_is_kept() {
         log["messages"].as_array().unwrap().iter().map(|m| m["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["blank", "slow", "gone-by"]);
     assert!(!log.to_string().contains("script"));
-}
-
-fn client(folder: &Path, at: SocketAddr, news: &Arc<Mutex<Vec<News>>>) -> AdmissionClient {
-    let settings = node::certs::CertificateSettings { directory: folder.join("certs"), ..Default::default() };
-    let tls = node::certs::Certificates::new(settings).cluster_client_config().unwrap();
-    let news = news.clone();
-    admission::start(at.to_string().parse().unwrap(), tls, move |heard| news.lock().unwrap().push(heard))
-        .unwrap()
-}
-
-fn wait_for(what: &str, is_so: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(10);
-    while !is_so() {
-        assert!(Instant::now() < until, "{what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[test]
@@ -385,6 +228,8 @@ fn every_operation_on_the_page_is_there_and_each_refusal_says_why() {
             assert!(answer.status < 400 || answer.body["error"]["code"].is_string(), "{method} {path}");
         }
     }
+    let long = json!({ "name": "x".repeat(20_000), "password": "x" });
+    assert_eq!(stranger.ask("POST", "/api/v1/session", Some(long)).status, 413);
     assert_eq!(stranger.ask("PUT", "/api/v1/session", Some(json!({}))).status, 405);
     assert_eq!(stranger.ask("GET", "/api/v1/nothing", None).body["error"]["says"], "nothing is here");
 }
@@ -425,4 +270,134 @@ fn a_flood_of_guesses_leaves_the_others_alone() {
     );
     assert!(count(503) > 0 && count(401) > 0 && answered > 0);
     assert_eq!(count(401) + count(503) + count(429), statuses.len());
+}
+
+/// As many of each as it takes to tell 20 ms of hashing from none, in turn: the machine is as busy for one as for the other.
+#[test]
+fn a_name_that_nobody_has_takes_as_long_as_one_that_somebody_has() {
+    let lobby = start(|settings| settings.tries_per_account = Number::new(1000));
+    let stranger = Browser::new(lobby.addresses.http);
+    let timed = |name: &str, password: &str| {
+        let asked = Instant::now();
+        let answer = stranger.sign_in(name, password);
+        assert_eq!((answer.status, &answer.body["error"]["code"]), (401, &json!("sign_in")), "{name}");
+        asked.elapsed()
+    };
+    let long = "x".repeat(300);
+    let tries = [
+        ("eve", "guess guess guess"),
+        ("nobody", "guess guess guess"),
+        ("no name at all", "x"),
+        ("eve", &long),
+    ];
+    let mut took = [const { Vec::new() }; 4];
+    for _ in 0..21 {
+        for (took, (name, password)) in took.iter_mut().zip(tries) {
+            took.push(timed(name, password));
+        }
+    }
+    let medians = took.map(|mut took| {
+        took.sort_unstable();
+        took[took.len() / 2]
+    });
+    println!(
+        "wrong password {:?}, nobody's name {:?}, no name {:?}, too long a password {:?}",
+        medians[0], medians[1], medians[2], medians[3]
+    );
+    for median in &medians[1..] {
+        assert!(*median * 2 > medians[0] && *median < medians[0] * 2, "{medians:?}");
+    }
+}
+
+/// Everything a stranger can write is a value: none of it becomes a text of the database's, a header or a page.
+#[test]
+fn what_looks_like_sql_or_html_is_only_what_it_says() {
+    let lobby = start(|settings| {
+        settings.sign_up = lobby::policy::SignUp::Open;
+        settings.tries_per_account = Number::new(1000);
+    });
+    let at = lobby.addresses.http;
+    let (ada, bob, eve) =
+        (Browser::signed_in(at, "ada"), Browser::signed_in(at, "bob"), Browser::signed_in(at, "eve"));
+    bob.does("POST", "/broadcasts", json!({ "name": "tide" }), 201);
+    let spells = [
+        "' OR '1'='1",
+        "'; DELETE FROM accounts; --",
+        "tide' UNION SELECT password FROM accounts --",
+        "$1",
+        "%",
+        "_",
+        "\\",
+        "\u{0}",
+        "<script>alert(1)</script>",
+        "\"><img src=x onerror=alert(1)>",
+        "{{7*7}}",
+        "\r\nSet-Cookie: a=b",
+        "\u{202e}evil",
+    ];
+    for spell in spells {
+        let path: String = spell.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        for (method, path) in [
+            ("GET", format!("/broadcasts/{path}")),
+            ("GET", format!("/broadcasts/{path}/messages")),
+            ("DELETE", format!("/broadcasts/tide/keys/{path}")),
+            ("DELETE", format!("/broadcasts/tide/webhooks/{path}")),
+            ("DELETE", format!("/broadcasts/tide/links/{path}")),
+            ("DELETE", format!("/broadcasts/tide/restraints/{path}/mute")),
+        ] {
+            bob.does(method, &path, NOTHING, 404);
+        }
+        ada.does("PATCH", &format!("/accounts/{path}"), json!({ "role": "admin" }), 404);
+        ada.does("DELETE", &format!("/accounts/{path}"), NOTHING, 404);
+        let listed = bob.does("GET", &format!("/broadcasts?after={path}&mine=true"), NOTHING, 200);
+        assert!(listed["broadcasts"].as_array().unwrap().len() <= 1, "{spell:?}");
+        assert_eq!(eve.sign_in(spell, spell).status, 401, "{spell:?}");
+        let signed_up = json!({ "name": spell, "password": PASSWORD });
+        assert_eq!(eve.ask("POST", "/api/v1/accounts", Some(signed_up)).status, 400, "{spell:?} is no name");
+        let said = eve.ask("POST", "/api/v1/broadcasts/tide/messages", Some(json!({ "text": spell })));
+        assert!([201, 400].contains(&said.status), "{spell:?}: {}", said.body);
+        if said.status == 201 {
+            assert_eq!(said.headers["content-type"], "application/json");
+            assert!(said.headers.get("set-cookie").is_none());
+        }
+        let titled = bob.ask("PATCH", "/api/v1/broadcasts/tide", Some(json!({ "title": spell })));
+        assert!([204, 400].contains(&titled.status), "{spell:?}: {}", titled.body);
+    }
+    // Everybody and everything is still there.
+    let accounts = ada.does("GET", "/accounts", NOTHING, 200);
+    assert_eq!(accounts["accounts"].as_array().unwrap().len(), 3);
+    assert!(!accounts.to_string().contains("argon2"), "nobody is shown how a password is kept");
+    bob.does("GET", "/broadcasts/tide/messages", NOTHING, 200);
+}
+
+/// Every way that changes something: with the cookie alone, from another page or from none that names itself, it does not.
+#[test]
+fn nothing_is_changed_by_a_cookie_alone() {
+    let lobby = start(|_| ());
+    let at = lobby.addresses.http;
+    let bob = Browser::signed_in(at, "bob");
+    bob.does("POST", "/broadcasts", json!({ "name": "tide" }), 201);
+    let document = bob.ask("GET", "/api/openapi.json", None).body;
+    let mut tried = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        // Without an account these need no token; another page is refused all the same.
+        let needs_none = ["/api/v1/session", "/api/v1/accounts", "/api/v1/broadcasts/{name}/ticket"]
+            .contains(&path.as_str());
+        let path = path.replace("{name}", "tide").replace("{sequence}", "1").replace(['{', '}'], "");
+        for method in operations.as_object().unwrap().keys().filter(|method| *method != "get") {
+            let method = method.to_uppercase();
+            for origin in [Some("https://evil.example".to_owned()), Some("null".into())] {
+                let evil = Browser { origin, ..bob.clone() };
+                assert_eq!(evil.ask(&method, &path, Some(json!({}))).status, 403, "{method} {path}");
+            }
+            let bare = Browser { token: None, origin: None, ..bob.clone() };
+            let answer = bare.ask(&method, &path, Some(json!({})));
+            let is_refused = answer.status == 403 || (needs_none && method == "POST");
+            assert!(is_refused, "{method} {path}: {} {}", answer.status, answer.body);
+            tried += 1;
+        }
+    }
+    assert!(tried > 20, "{tried}");
+    assert_eq!(bob.does("GET", "/me", NOTHING, 200)["name"], "bob", "and he is still signed in");
+    bob.does("GET", "/broadcasts/tide", NOTHING, 200);
 }

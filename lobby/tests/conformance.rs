@@ -317,3 +317,37 @@ async fn postgresql() {
     assert_eq!((one, other), (Ok(VERSION), Ok(VERSION)));
     whole(store, Arc::new(empty)).await;
 }
+
+/// Sealed, and to whom: a server that only speaks TLS, its certificate looked at or not.
+#[tokio::test]
+async fn postgresql_by_tls() {
+    let certs = tempfile::tempdir().unwrap();
+    node::certs::init(certs.path(), &[]).unwrap();
+    let Some((server, _folder)) = database::sealed(certs.path(), "https") else {
+        println!("skipped: no PostgreSQL here");
+        return;
+    };
+    let others = tempfile::tempdir().unwrap();
+    node::certs::init(others.path(), &[]).unwrap();
+    let (other_name, _other_folder) = database::sealed(certs.path(), "cluster").unwrap();
+    let answers = async |server: &database::Server, tls: &str| {
+        let address = format!("{} {tls}", database::address(&[server]));
+        lobby::store::Postgres::new(&address, 1).unwrap().migrate().await
+    };
+    let roots = |folder: &std::path::Path| {
+        format!("sslmode=verify-full sslrootcert='{}'", folder.join("ca.pem").display())
+    };
+    assert_eq!(answers(&server, "sslmode=require").await, Ok(VERSION));
+    assert_eq!(answers(&server, &roots(certs.path())).await, Ok(VERSION));
+    assert_eq!(server.ask("SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'mascaret lobby'").as_deref().unwrap_or("t"), "t");
+    for (server, tls, what) in [
+        (&server, "sslmode=disable".to_owned(), "nothing is said in the clear"),
+        (&server, String::new(), "nor where nothing is set"),
+        (&server, roots(others.path()), "another's certificates"),
+        (&other_name, roots(certs.path()), "another's name"),
+    ] {
+        let refused = answers(server, &tls).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{what}: {refused:?}");
+    }
+    assert_eq!(answers(&other_name, "sslmode=require").await, Ok(VERSION), "its name is not looked at");
+}

@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     NotFound(&'static str),
     /// Not with this method.
     Method,
+    /// More than a request may say.
+    TooLong,
     /// It is there already, or there are too many.
     Conflict(String),
     /// Too often.
@@ -48,6 +50,10 @@ impl Fault {
             Self::Forbidden(why) => (StatusCode::FORBIDDEN, "forbidden", says(why), None),
             Self::NotFound(what) => (StatusCode::NOT_FOUND, "not_found", says(what), None),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method", says("not with this method"), None),
+            Self::TooLong => {
+                let says = format!("a request has at most {} bytes", super::BODY_BYTES);
+                (StatusCode::PAYLOAD_TOO_LARGE, "too_long", says, None)
+            }
             Self::Conflict(why) => (StatusCode::CONFLICT, "conflict", why.clone(), None),
             Self::TooOften(wait) => {
                 (StatusCode::TOO_MANY_REQUESTS, "too_often", says("too often; wait a little"), Some(*wait))

@@ -1,13 +1,13 @@
 //! Webhooks: addresses that are told when a broadcast begins and ends.
 
-use super::broadcasts::run_by;
 use super::fault::Fault;
-use super::who::{At, Json, Who};
+use super::owned::{Owned, gone, listed, made, one_more};
+use super::who::Json;
 use crate::lobby::Lobby;
 use crate::secret::{id, word};
 use crate::store::{UnixMillis, Webhook};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -23,46 +23,42 @@ pub(super) struct NewHook {
     url: String,
 }
 
+/// `http` or `https`, a host, no name and password before it.
+fn address(url: &str) -> Option<Uri> {
+    let address: Uri = url.parse().ok().filter(|_| url.len() <= URL_BYTES)?;
+    let is_web = matches!(address.scheme_str(), Some("https" | "http"));
+    let authority = address.authority()?.as_str();
+    (is_web && !authority.contains('@') && address.host().is_some_and(|host| !host.is_empty()))
+        .then_some(address)
+}
+
 pub(super) async fn make(
     State(lobby): State<Arc<Lobby>>,
-    Who(who): Who,
-    At(text): At<String>,
+    Owned { broadcast, .. }: Owned,
     Json(NewHook { url }): Json<NewHook>,
 ) -> Result<(StatusCode, axum::Json<Value>), Fault> {
-    let broadcast = run_by(&lobby, &who, &text).await?;
-    let is_web = url.starts_with("https://") || url.starts_with("http://");
-    if !is_web || url.len() > URL_BYTES || url.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(Fault::Bad(format!("an address begins with https:// and has at most {URL_BYTES} bytes")));
+    let address = address(&url)
+        .ok_or_else(|| Fault::Bad(format!("an address is https://host/… of at most {URL_BYTES} bytes")))?;
+    if !lobby.reach.takes(address.host().unwrap_or_default()) {
+        return Err(Fault::Bad("that address is of a private network or of this machine".into()));
     }
-    if lobby.store.webhooks_of(&broadcast.name, WEBHOOKS).await?.len() as u64 >= WEBHOOKS {
-        return Err(Fault::Conflict(format!("it has {WEBHOOKS} webhooks already")));
-    }
+    one_more(lobby.store.webhooks_of(&broadcast.name, WEBHOOKS).await?.len() as u64, WEBHOOKS, "webhooks")?;
     let hook = Webhook { id: id(), broadcast: broadcast.name, url, secret: word(), made: UnixMillis::now() };
     lobby.store.add_webhook(&hook).await?;
-    let body = json!({ "id": hook.id, "url": hook.url, "secret": hook.secret });
-    Ok((StatusCode::CREATED, axum::Json(body)))
+    Ok(made(json!({ "id": hook.id, "url": hook.url, "secret": hook.secret })))
 }
 
 pub(super) async fn list(
     State(lobby): State<Arc<Lobby>>,
-    Who(who): Who,
-    At(text): At<String>,
+    Owned { broadcast, .. }: Owned,
 ) -> Result<axum::Json<Value>, Fault> {
-    let broadcast = run_by(&lobby, &who, &text).await?;
     let hooks = lobby.store.webhooks_of(&broadcast.name, WEBHOOKS).await?;
-    let rows: Vec<Value> =
-        hooks.iter().map(|hook| json!({ "id": hook.id, "url": hook.url, "made_ms": hook.made })).collect();
-    Ok(axum::Json(json!({ "webhooks": rows })))
+    listed("webhooks", &hooks, |it| json!({ "id": it.id, "url": it.url, "made_ms": it.made }))
 }
 
 pub(super) async fn delete(
     State(lobby): State<Arc<Lobby>>,
-    Who(who): Who,
-    At((text, id)): At<(String, String)>,
+    Owned { broadcast, id, .. }: Owned,
 ) -> Result<StatusCode, Fault> {
-    let broadcast = run_by(&lobby, &who, &text).await?;
-    match lobby.store.delete_webhook(&broadcast.name, &id).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Fault::NotFound("there is no such webhook")),
-    }
+    gone(lobby.store.delete_webhook(&broadcast.name, &id).await?, "there is no such webhook")
 }

@@ -1,8 +1,8 @@
 //! Publish keys: shown once, when they are made.
 
-use super::broadcasts::run_by;
 use super::fault::Fault;
-use super::who::{At, Json, Who};
+use super::owned::{Owned, gone, listed, made, one_more};
+use super::who::Json;
 use crate::lobby::Lobby;
 use crate::policy::Title;
 use crate::secret::{digest, id, word};
@@ -36,20 +36,17 @@ fn new(broadcast: &Broadcast, asked: &NewKey) -> (String, PublishKey) {
 
 fn shown_once(key: &str, kept: &PublishKey) -> (StatusCode, axum::Json<Value>) {
     let stream_key = format!("{}?key={key}", kept.broadcast);
-    let body = json!({ "id": kept.id, "key": key, "stream_key": stream_key, "label": kept.label, "made_ms": kept.made });
-    (StatusCode::CREATED, axum::Json(body))
+    made(
+        json!({ "id": kept.id, "key": key, "stream_key": stream_key, "label": kept.label, "made_ms": kept.made }),
+    )
 }
 
 pub(super) async fn make(
     State(lobby): State<Arc<Lobby>>,
-    Who(who): Who,
-    At(text): At<String>,
+    Owned { broadcast, .. }: Owned,
     Json(asked): Json<NewKey>,
 ) -> Result<(StatusCode, axum::Json<Value>), Fault> {
-    let broadcast = run_by(&lobby, &who, &text).await?;
-    if lobby.store.key_count(&broadcast.name).await? >= KEYS {
-        return Err(Fault::Conflict(format!("it has {KEYS} keys already; revoke one")));
-    }
+    one_more(lobby.store.key_count(&broadcast.name).await?, KEYS, "keys")?;
     let (key, kept) = new(&broadcast, &asked);
     lobby.store.add_key(&kept).await?;
     Ok(shown_once(&key, &kept))
@@ -57,11 +54,9 @@ pub(super) async fn make(
 
 pub(super) async fn rotate(
     State(lobby): State<Arc<Lobby>>,
-    Who(who): Who,
-    At(text): At<String>,
+    Owned { broadcast, .. }: Owned,
     Json(asked): Json<NewKey>,
 ) -> Result<(StatusCode, axum::Json<Value>), Fault> {
-    let broadcast = run_by(&lobby, &who, &text).await?;
     let (key, kept) = new(&broadcast, &asked);
     let revoked = lobby.store.rotate_key(&kept).await?;
     lobby.admission.revoke(revoked);
@@ -70,23 +65,18 @@ pub(super) async fn rotate(
 
 pub(super) async fn list(
     State(lobby): State<Arc<Lobby>>,
-    Who(who): Who,
-    At(text): At<String>,
+    Owned { broadcast, .. }: Owned,
 ) -> Result<axum::Json<Value>, Fault> {
-    let broadcast = run_by(&lobby, &who, &text).await?;
     let keys = lobby.store.keys_of(&broadcast.name).await?;
-    let rows: Vec<Value> =
-        keys.iter().map(|key| json!({ "id": key.id, "label": key.label, "made_ms": key.made })).collect();
-    Ok(axum::Json(json!({ "keys": rows })))
+    listed("keys", &keys, |it| json!({ "id": it.id, "label": it.label, "made_ms": it.made }))
 }
 
 pub(super) async fn revoke(
     State(lobby): State<Arc<Lobby>>,
-    Who(who): Who,
-    At((text, id)): At<(String, String)>,
+    Owned { broadcast, id, .. }: Owned,
 ) -> Result<StatusCode, Fault> {
-    let broadcast = run_by(&lobby, &who, &text).await?;
     let revoked = lobby.store.revoke_key(&broadcast.name, &id).await?;
-    lobby.admission.revoke(vec![revoked.ok_or(Fault::NotFound("there is no such key"))?]);
-    Ok(StatusCode::NO_CONTENT)
+    let was_there = revoked.is_some();
+    lobby.admission.revoke(revoked.into_iter().collect());
+    gone(was_there, "there is no such key")
 }

@@ -3,6 +3,7 @@
 use super::PAGE_ROWS;
 use super::broadcasts::{is_own, name, run_by};
 use super::fault::Fault;
+use super::owned::{Owned, gone, listed, made, one_more};
 use super::who::{Address, At, Json, Perhaps, Who};
 use crate::lobby::Lobby;
 use crate::rates::neighbour;
@@ -47,7 +48,7 @@ pub(super) async fn ticket(
             if !runs && against.iter().any(|it| it.kind == RestraintKind::Ban) {
                 return Err(NONE);
             }
-            (share::account_holder(&lobby.share_secret, &who.account, &broadcast.name), who.expires)
+            (lobby.share_secret.account(&who.account.0, &broadcast.name), who.expires)
         }
         (None, None) if broadcast.visibility == Visibility::Private => return Err(NONE),
         (None, None) => return Err(Fault::NobodySignedIn),
@@ -73,8 +74,8 @@ async fn by_link(
 ) -> Result<(u32, UnixMillis), Fault> {
     let known = share::open_link(&lobby.share_secret, &broadcast.name, link, now).ok_or(NONE)?;
     // Its seal is right; whether it was taken back only the store knows.
-    let kept = lobby.store.link(&broadcast.name, &known.id).await?.ok_or(NONE)?;
-    Ok((share::link_holder(&lobby.share_secret, &kept.id), kept.expires))
+    let kept = lobby.store.link(&broadcast.name, known).await?.ok_or(NONE)?;
+    Ok((lobby.share_secret.link(&kept.id), kept.expires))
 }
 
 #[derive(Deserialize)]
@@ -85,36 +86,28 @@ pub(super) struct NewLink {
 
 pub(super) async fn make_link(
     State(lobby): State<Arc<Lobby>>,
-    Who(who): Who,
-    At(text): At<String>,
+    Owned { broadcast, who, .. }: Owned,
     Json(NewLink { hours }): Json<NewLink>,
 ) -> Result<(StatusCode, axum::Json<Value>), Fault> {
-    let broadcast = run_by(&lobby, &who, &text).await?;
     if !(1..=LINK_HOURS).contains(&hours) {
         return Err(Fault::Bad(format!("a link is good for 1 to {LINK_HOURS} hours")));
     }
-    if lobby.store.links_of(&broadcast.name, LINKS).await?.len() as u64 >= LINKS {
-        return Err(Fault::Conflict(format!("it has {LINKS} links already; take one back")));
-    }
-    let made = UnixMillis::now();
-    let expires = UnixMillis((made.0 / 1000 + hours as i64 * 3600) * 1000);
-    let link = ShareLink { id: id(), broadcast: broadcast.name, made_by: Some(who.account), made, expires };
+    one_more(lobby.store.links_of(&broadcast.name, LINKS).await?.len() as u64, LINKS, "links")?;
+    let now = UnixMillis::now();
+    let expires = UnixMillis((now.0 / 1000 + hours as i64 * 3600) * 1000);
+    let link =
+        ShareLink { id: id(), broadcast: broadcast.name, made_by: Some(who.account), made: now, expires };
     lobby.store.add_link(&link).await?;
     let word = share::seal_link(&lobby.share_secret, &link);
-    let body = json!({ "id": link.id, "link": word, "expires_ms": expires });
-    Ok((StatusCode::CREATED, axum::Json(body)))
+    Ok(made(json!({ "id": link.id, "link": word, "expires_ms": expires })))
 }
 
 pub(super) async fn links(
     State(lobby): State<Arc<Lobby>>,
-    Who(who): Who,
-    At(text): At<String>,
+    Owned { broadcast, .. }: Owned,
 ) -> Result<axum::Json<Value>, Fault> {
-    let broadcast = run_by(&lobby, &who, &text).await?;
     let links = lobby.store.links_of(&broadcast.name, PAGE_ROWS).await?;
-    let rows: Vec<Value> =
-        links.iter().map(|it| json!({ "id": it.id, "made_ms": it.made, "expires_ms": it.expires })).collect();
-    Ok(axum::Json(json!({ "links": rows })))
+    listed("links", &links, |it| json!({ "id": it.id, "made_ms": it.made, "expires_ms": it.expires }))
 }
 
 /// How long a denial must hold: until the last ticket that could have been made is over.
@@ -124,18 +117,14 @@ fn until(lobby: &Lobby, now: UnixMillis) -> UnixMillis {
 
 pub(super) async fn delete_link(
     State(lobby): State<Arc<Lobby>>,
-    Who(who): Who,
-    At((text, id)): At<(String, String)>,
+    Owned { broadcast, id, .. }: Owned,
 ) -> Result<StatusCode, Fault> {
-    let broadcast = run_by(&lobby, &who, &text).await?;
     let now = UnixMillis::now();
-    let holder = share::link_holder(&lobby.share_secret, &id);
+    let holder = lobby.share_secret.link(&id);
     let denial = Denial { broadcast: broadcast.name, holder, until: until(&lobby, now) };
-    if !lobby.store.delete_link(&denial, &id, now).await? {
-        return Err(Fault::NotFound("there is no such link"));
-    }
+    let was_there = lobby.store.delete_link(&denial, &id, now).await?;
     lobby.tell_edges().await?;
-    Ok(StatusCode::NO_CONTENT)
+    gone(was_there, "there is no such link")
 }
 
 /// Turns an account's tickets away, and makes no new ones: a denial lasts as long as a ticket does, a ban for longer.
@@ -149,7 +138,7 @@ pub(super) async fn deny(
     if lobby.store.account(&account).await?.is_none() {
         return Err(Fault::NotFound("there is no such account"));
     }
-    let holder = share::account_holder(&lobby.share_secret, &account, &broadcast.name);
+    let holder = lobby.share_secret.account(&account.0, &broadcast.name);
     lobby.store.restrain(&broadcast.name, &account, RestraintKind::Ban, None, &who.account, now).await?;
     lobby.store.deny(&Denial { broadcast: broadcast.name, holder, until: until(&lobby, now) }, now).await?;
     lobby.tell_edges().await?;
@@ -163,7 +152,7 @@ pub(super) async fn admit_again(
 ) -> Result<StatusCode, Fault> {
     let broadcast = run_by(&lobby, &who, &text).await?;
     let account = AccountId(account);
-    let holder = share::account_holder(&lobby.share_secret, &account, &broadcast.name);
+    let holder = lobby.share_secret.account(&account.0, &broadcast.name);
     let was_denied = lobby.store.admit_again(&broadcast.name, holder).await?;
     let was_banned = lobby.store.lift(&broadcast.name, &account, RestraintKind::Ban).await?;
     lobby.tell_edges().await?;

@@ -16,6 +16,7 @@ mod links;
 mod postgres;
 mod publish_keys;
 mod schema;
+mod servers;
 mod sessions;
 pub(crate) mod sql;
 mod sqlite;

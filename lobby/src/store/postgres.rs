@@ -1,24 +1,22 @@
 //! The fleet's database: PostgreSQL, a primary and its standbys, whichever of them takes writes now.
 //!
-//! The address names all of them (`host=db1,db2 target_session_attrs=read-write`): each new connection asks one after the
-//! other, so that after a promotion the next transaction finds the new primary by itself. A connection that failed, or
-//! whose server has become a standby, is not used again. Durability is the server's: with `synchronous_commit = on` and a
-//! synchronous standby, what is acknowledged here is on both.
+//! The address names all of them (`host=db1,db2`): each new connection goes to whichever takes writes (`servers`), so that
+//! after a promotion the next transaction finds the new primary by itself. A connection that failed, or whose server has
+//! become a standby, is not used again, nor are those that lay idle beside it: they lead to the same machine, and each
+//! would cost somebody a wait. Durability is the server's: with `synchronous_commit = on` and a synchronous standby, what
+//! is acknowledged here is on both.
 
 use super::schema::{APPLIED, FOUND, MIGRATIONS, VERSION, VERSIONS};
+use super::servers::Servers;
 use super::{Later, Outcome, Row, Step, Store, StoreError, UnixMillis, Value};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use std::fmt;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{Config, NoTls};
 
-/// How long one server is asked for a connection.
-const CONNECT_WITHIN: Duration = Duration::from_millis(500);
 /// How long a transaction may wait for a connection.
 const PLACE_WITHIN: Duration = Duration::from_secs(2);
 /// How long a transaction may take: past it its connection is given up, and whether it held is not known.
@@ -42,26 +40,15 @@ impl fmt::Debug for Postgres {
 impl Postgres {
     /// Servers by their address, with up to so many connections. Nothing is dialled yet.
     pub fn new(address: &str, connections: usize) -> Result<Self, StoreError> {
-        let broken =
-            |error: &dyn std::error::Error| StoreError::Broken(format!("its address: {}", told(error)));
-        let mut config: Config = address.parse().map_err(|error: tokio_postgres::Error| broken(&error))?;
-        config.target_session_attrs(TargetSessionAttrs::ReadWrite).application_name("mascaret lobby");
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(StoreError::Broken(
-                "its address: sslmode=require is not spoken; use a private network".into(),
-            ));
-        }
-        config.ssl_mode(SslMode::Disable);
-        config.connect_timeout(*config.get_connect_timeout().unwrap_or(&CONNECT_WITHIN));
-        config.tcp_user_timeout(ANSWER_WITHIN);
+        let servers = Servers::parse(address, ANSWER_WITHIN)?;
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
+        let pool = Pool::builder(Manager::from_connect(servers.config(), servers, recycling))
             .max_size(connections.max(1))
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(PLACE_WITHIN))
             .create_timeout(Some(PLACE_WITHIN))
             .build()
-            .map_err(|error| broken(&error))?;
+            .map_err(|error| StoreError::Broken(error.to_string()))?;
         Ok(Self { pool })
     }
 
@@ -74,17 +61,33 @@ impl Postgres {
         })
     }
 
-    /// Runs with a connection that is given up unless all went well or the server only has a rule against it.
-    async fn with<T, F>(&self, run: impl FnOnce(Object) -> F) -> Result<T, StoreError>
+    /// Runs with a connection that is given up unless all went well or the server only has a rule against it. To its end,
+    /// on a task of its own: who asked may go, and a connection that waits for an answer is nobody else's.
+    fn with<T, F>(&self, run: impl FnOnce(Object) -> F + Send + 'static) -> Later<'_, T>
+    where
+        T: Send + 'static,
+        F: Future<Output = (Object, Result<T, StoreError>)> + Send + 'static,
+    {
+        let whole = self.clone().to_its_end(run);
+        Box::pin(async move {
+            let ended = tokio::spawn(whole).await;
+            ended.unwrap_or_else(|error| Err(StoreError::Broken(format!("its task: {error}"))))
+        })
+    }
+
+    async fn to_its_end<T, F>(self, run: impl FnOnce(Object) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = (Object, Result<T, StoreError>)>,
     {
         let connection = self.connection().await?;
-        // Dropped within `run` when time is over: deadpool would keep it, but with a transaction still open it fails
-        // the next one; so a late one closes it by `Object::take`.
         let (connection, result) = run(connection).await;
         if matches!(result, Err(StoreError::Unavailable(_) | StoreError::Broken(_))) {
+            // With a transaction still open it would fail the next one.
             drop(Object::take(connection));
+        }
+        if matches!(result, Err(StoreError::Unavailable(_))) {
+            // Those that lie idle lead to the same machine.
+            self.pool.retain(|_, _| false);
         }
         result
     }
@@ -97,31 +100,31 @@ async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<
 
 impl Store for Postgres {
     fn transact(&self, steps: Vec<Step>) -> Later<'_, Outcome> {
-        Box::pin(self.with(|mut connection| async move {
+        self.with(move |mut connection| async move {
             let result = within(transact(&mut connection, &steps)).await;
             (connection, result)
-        }))
+        })
     }
 
     fn look(&self, step: Step) -> Later<'_, Vec<Row>> {
-        Box::pin(self.with(|connection| async move {
+        self.with(move |connection| async move {
             let result = within(async { rows(&connection, &step).await }).await;
             (connection, result)
-        }))
+        })
     }
 
     fn snapshot(&self, steps: Vec<Step>, to: mpsc::Sender<(usize, Row)>) -> Later<'_, ()> {
-        Box::pin(self.with(|mut connection| async move {
+        self.with(move |mut connection| async move {
             let result = snapshot(&mut connection, &steps, &to).await;
             (connection, result)
-        }))
+        })
     }
 
     fn migrate(&self) -> Later<'_, i64> {
-        Box::pin(self.with(|mut connection| async move {
+        self.with(move |mut connection| async move {
             let result = migrate(&mut connection).await;
             (connection, result)
-        }))
+        })
     }
 
     fn kind(&self) -> &'static str {
@@ -256,7 +259,7 @@ impl ToSql for Value {
 }
 
 /// With what lies beneath, which says more.
-fn told(error: &dyn std::error::Error) -> String {
+pub(super) fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(beneath) = source {

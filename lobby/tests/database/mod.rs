@@ -43,31 +43,48 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+fn spawn(bin: &Path, folder: &Path, port: u16, settings: &[String]) -> Child {
+    let log = std::fs::File::create(folder.with_extension("log")).unwrap();
+    let mut command = as_user(&bin.join("postgres"));
+    command.arg("-D").arg(folder).arg("-k").arg(folder.parent().unwrap());
+    command.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
+    // A standby that has lost its primary looks for another source so often, and for its promotion with it.
+    command.args(["-c", "wal_retrieve_retry_interval=200ms"]);
+    for setting in settings {
+        command.args(["-c", setting]);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+}
+
 /// One running server.
 pub struct Server {
     pub port: u16,
     folder: PathBuf,
     process: Child,
     bin: PathBuf,
+    settings: Vec<String>,
 }
 
 impl Server {
-    fn start(bin: &Path, folder: &Path, port: u16) -> Self {
-        let log = std::fs::File::create(folder.with_extension("log")).unwrap();
-        let mut command = as_user(&bin.join("postgres"));
-        command.arg("-D").arg(folder).arg("-k").arg(folder.parent().unwrap());
-        command.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
-        // A standby that has lost its primary looks for another source so often, and for its promotion with it.
-        command.args(["-c", "wal_retrieve_retry_interval=200ms"]);
-        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let server = Self { port, folder: folder.to_owned(), process, bin: bin.to_owned() };
+    fn start(bin: &Path, folder: &Path, port: u16, settings: &[String]) -> Self {
+        let process = spawn(bin, folder, port, settings);
+        let (folder, bin, settings) = (folder.to_owned(), bin.to_owned(), settings.to_vec());
+        let server = Self { port, folder, process, bin, settings };
         server.wait_for("SELECT 1", "1");
         server
+    }
+
+    /// The machine is there again, with what its disk held.
+    pub fn revive(&mut self) {
+        self.process = spawn(&self.bin, &self.folder, self.port, &self.settings);
+        self.wait_for("SELECT 1", "1");
     }
 
     /// What `psql` says to a text.
     pub fn ask(&self, text: &str) -> Option<String> {
         let output = as_user(&self.bin.join("psql"))
+            // Of whoever started the tests it may read nothing.
+            .env("HOME", "/nonexistent")
             .args([
                 "-h",
                 "127.0.0.1",
@@ -95,15 +112,30 @@ impl Server {
         }
     }
 
-    /// SIGKILL to the postmaster and everything it started: the machine is gone.
-    pub fn kill(&mut self) {
-        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.process.id()));
-        self.process.kill().unwrap();
-        for child in children.unwrap_or_default().split_whitespace() {
-            // One that has ended already is as good as killed.
-            let _ = Command::new("kill").args(["-9", child]).stderr(Stdio::null()).status();
+    /// The postmaster and everything it started.
+    fn processes(&self) -> Vec<String> {
+        let own = self.process.id();
+        let children =
+            std::fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
+        std::iter::once(own.to_string()).chain(children.split_whitespace().map(str::to_owned)).collect()
+    }
+
+    fn signal(&self, signal: &str) {
+        for process in self.processes() {
+            // One that has ended already is as good as struck.
+            let _ = Command::new("kill").args([signal, &process]).stderr(Stdio::null()).status();
         }
+    }
+
+    /// SIGKILL to all of them: the machine is gone.
+    pub fn kill(&mut self) {
+        self.signal("-9");
         self.process.wait().unwrap();
+    }
+
+    /// SIGSTOP to all of them: the machine takes connections, and nobody answers.
+    pub fn hang(&self) {
+        self.signal("-STOP");
     }
 
     /// Makes a standby the primary; asks for it and does not wait.
@@ -128,14 +160,14 @@ pub struct Pair {
     _folder: tempfile::TempDir,
 }
 
-fn own(path: &Path) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
+fn own(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     // Fails where we are not root, and then it is ours already.
     let _ = std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY));
 }
 
 fn new_primary(bin: &Path, folder: &Path) -> PathBuf {
-    own(folder);
+    own(folder, 0o700);
     let primary = folder.join("primary");
     let mut init = as_user(&bin.join("initdb"));
     init.arg("-D").arg(&primary).args([
@@ -157,7 +189,23 @@ pub fn single() -> Option<(Server, tempfile::TempDir)> {
     let bin = programs()?;
     let folder = tempfile::tempdir().unwrap();
     let primary = new_primary(&bin, folder.path());
-    Some((Server::start(&bin, &primary, free_port()), folder))
+    Some((Server::start(&bin, &primary, free_port(), &[]), folder))
+}
+
+/// A primary that takes nobody without TLS, and shows this certificate of `certs` ("https", "cluster").
+pub fn sealed(certs: &Path, shows: &str) -> Option<(Server, tempfile::TempDir)> {
+    let bin = programs()?;
+    let folder = tempfile::tempdir().unwrap();
+    let primary = new_primary(&bin, folder.path());
+    let mut settings = vec!["ssl=on".to_owned()];
+    for (setting, end) in [("ssl_cert_file", "pem"), ("ssl_key_file", "key")] {
+        let file = primary.join(format!("shown.{end}"));
+        std::fs::copy(certs.join(format!("{shows}.{end}")), &file).unwrap();
+        own(&file, 0o600);
+        settings.push(format!("{setting}={}", file.display()));
+    }
+    std::fs::write(primary.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n").unwrap();
+    Some((Server::start(&bin, &primary, free_port(), &settings), folder))
 }
 
 /// Both.
@@ -165,13 +213,13 @@ pub fn pair() -> Option<Pair> {
     let bin = programs()?;
     let folder = tempfile::tempdir().unwrap();
     let primary = new_primary(&bin, folder.path());
-    let primary = Server::start(&bin, &primary, free_port());
+    let primary = Server::start(&bin, &primary, free_port(), &[]);
     let standby = folder.path().join("standby");
     let mut copy = as_user(&bin.join("pg_basebackup"));
     copy.arg("-D").arg(&standby).args(["-R", "-c", "fast", "-U", "mascaret", "--no-sync"]);
     copy.args(["-d", &format!("host=127.0.0.1 port={} application_name=standby", primary.port)]);
     run(copy);
-    let standby = Server::start(&bin, &standby, free_port());
+    let standby = Server::start(&bin, &standby, free_port(), &[]);
     // Only now: without a standby nothing would ever be acknowledged.
     primary.ask("ALTER SYSTEM SET synchronous_standby_names = 'standby'").unwrap();
     primary.ask("SELECT pg_reload_conf()").unwrap();

@@ -2,7 +2,7 @@
 //! make one.
 //!
 //! Lives here: the 39 bytes of a ticket and their 52 base64url characters, the keys that seal them, the names
-//! and numbers of edges. Does not live here: which edge a viewer gets (`routing`), how keys travel (`edgefan`),
+//! and numbers of edges, and links that are shared ([`LinkSecret`]). Does not live here: which edge a viewer gets (`routing`), how keys travel (`edgefan`),
 //! what an edge answers to a refused token (`delivery`).
 //!
 //! ```text
@@ -15,8 +15,10 @@
 mod base64url;
 mod edge;
 mod key;
+mod link;
 mod ticket;
 
 pub use edge::{EdgeId, EdgeIdError, EdgeNumber};
 pub use key::{Key, KeyError, Keys, MAX_KEYS};
+pub use link::LinkSecret;
 pub use ticket::{BroadcastHash, Flags, Refusal, Ticket, Token, UnixSeconds, ViewerId};

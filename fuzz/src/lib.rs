@@ -24,7 +24,7 @@ pub use chance::Chance;
 pub use spoil::spoil;
 
 use Spoiling::{Little, Much};
-use targets::{amf0, flv, http, proxies, rtmp, viewers};
+use targets::{amf0, flv, http, lobby, proxies, rtmp, viewers};
 
 /// A reader of strangers' bytes.
 #[derive(Clone, Copy)]
@@ -59,6 +59,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "directives", run: viewers::directives, good: viewers::good_query, spoiling: Little },
     Target { name: "proxy_heads", run: proxies::proxy_heads, good: proxies::good_head, spoiling: Little },
     Target { name: "tickets", run: viewers::tickets, good: viewers::good_token, spoiling: Little },
+    Target { name: "links", run: lobby::links, good: lobby::good_link, spoiling: Little },
+    Target { name: "admission", run: lobby::admission, good: lobby::good_admission, spoiling: Much },
+    Target { name: "chat", run: lobby::chat, good: lobby::good_chat, spoiling: Much },
 ];
 
 impl Target {

@@ -3,6 +3,7 @@
 pub mod amf0;
 pub mod flv;
 pub mod http;
+pub mod lobby;
 pub mod proxies;
 pub mod rtmp;
 pub mod viewers;

@@ -202,7 +202,8 @@ pub fn good_query(chance: &mut Chance) -> Vec<u8> {
 const ASK_BYTES: usize = 9;
 
 /// A token is taken if and only if one of our keys sealed exactly these characters, for this broadcast, and its time is
-/// not over; what it says is then what was sealed. The edge's door agrees: the private broadcast opens to nothing else.
+/// not over; what it says is then what was sealed. The edge's door agrees: the private broadcast opens to nothing else,
+/// and of those only to who was admitted.
 pub fn tickets(bytes: &[u8]) {
     let Some((ask, text)) = bytes.split_first_chunk::<ASK_BYTES>() else { return };
     let Ok(text) = std::str::from_utf8(text) else { return };
@@ -229,7 +230,8 @@ pub fn tickets(bytes: &[u8]) {
         let is_path =
             text.bytes().all(|b| b.is_ascii_graphic() && !b"#\\\"<>/?".contains(&b)) && text.len() < 1000;
         if is_path && which == 1 {
-            assert_eq!(answer, Some(if opened.is_ok() { 200 } else { 403 }), "{text} {opened:?}");
+            let is_admitted = opened.as_ref().is_ok_and(|ticket| ticket.flags.has(Flags::ADMITTED));
+            assert_eq!(answer, Some(if is_admitted { 200 } else { 403 }), "{text} {opened:?}");
         } else if is_path {
             // Anybody may see this one: only a broken seal or no token at all keeps somebody out.
             assert!(answer == Some(200) || (answer == Some(403) && opened.is_err()), "{text} {opened:?}");

@@ -98,6 +98,13 @@ lab: build-packages ## Real processes in network namespaces, struck fault by fau
 	$(CARGO) build --release -p mascaret -p transcode -p lab
 	$(call as_root,$${CARGO_TARGET_DIR:-target}/release/lab matrix $(LAB))
 
+.PHONY: api
+api: build-packages ## The lobby's API asked by schemathesis for all its document says, and much it does not (two minutes; python3-venv).
+	$(call need,python3-venv curl)
+	$(CARGO) build -p mascaret
+	@test -x target/api/venv/bin/st || { python3 -m venv target/api/venv && target/api/venv/bin/pip install -q schemathesis; }
+	bash lobby/check-api.sh $${CARGO_TARGET_DIR:-target}/debug/mascaret target/api/venv/bin/st
+
 .PHONY: nightly
 nightly: ## What a night has time for: 100,000 days of the whole cluster in one process, each under its seed (an hour).
 	$(CARGO) run --release -p lab -- seeds --from $(SEED) --count $(SEEDS)

@@ -85,7 +85,7 @@ pub fn admission(bytes: &[u8]) {
     for message in &whole {
         let mut again = Vec::new();
         message.encode(&mut again);
-        assert_eq!(read(&[&again]).0, [message.clone()]);
+        assert_eq!(read(&[&again]).0, std::slice::from_ref(message));
     }
 }
 

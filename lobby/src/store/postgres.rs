@@ -68,14 +68,14 @@ impl Postgres {
         T: Send + 'static,
         F: Future<Output = (Object, Result<T, StoreError>)> + Send + 'static,
     {
-        let whole = self.clone().to_its_end(run);
+        let whole = self.clone().carried_out(run);
         Box::pin(async move {
             let ended = tokio::spawn(whole).await;
             ended.unwrap_or_else(|error| Err(StoreError::Broken(format!("its task: {error}"))))
         })
     }
 
-    async fn to_its_end<T, F>(self, run: impl FnOnce(Object) -> F) -> Result<T, StoreError>
+    async fn carried_out<T, F>(self, run: impl FnOnce(Object) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = (Object, Result<T, StoreError>)>,
     {

@@ -80,7 +80,7 @@ test: build-packages promtool ## Every test that must pass to land.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) build --workspace --bins --tests
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --no-fail-fast
 
 .PHONY: check
 check: build-packages ## Format and lints only.

@@ -10,6 +10,8 @@ use serde_json::Value;
 const MASCARET: &str = env!("CARGO_BIN_EXE_mascaret");
 const PORT_OFFSET: &str = "21000";
 const BALANCER: &str = "127.0.0.31:30090";
+/// Two ingests, two edges, two balancers and the lobby.
+const NODES: usize = 7;
 /// On a machine that compiles beside it.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 
@@ -97,7 +99,7 @@ fn a_drained_edge_is_seen_to_go_and_to_come_back() {
         let known = |edge: &Value| edge["operator"].is_string();
         // A node that is starting answers before it says who it is.
         let edges = seen["edges"].as_array().is_some_and(|edges| edges.iter().all(known));
-        nodes == 6 && edges && state(seen, "edge1") == "ready" && state(seen, "edge2") == "ready"
+        nodes == NODES && edges && state(seen, "edge1") == "ready" && state(seen, "edge2") == "ready"
     });
     assert!(events(&seen, "edge2").iter().any(|text| text == "edge2 is ready and takes viewers"), "{seen:#}");
 

@@ -16,12 +16,17 @@
 //! publisher is measured by the clock, which arrives as an argument.
 
 mod base;
+mod run;
 mod silence;
 mod sound;
+mod standing;
+
+pub use standing::{Resumed, Standing};
 
 use base::Bases;
 use flv::SourceUnit;
 use media::{AccessUnit, AudioConfig, Grid, MediaSequence, MediaSpan, MediaTime, RunId, Track, VideoConfig};
+use run::{Presence, Run};
 use sound::SampleGrid;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -95,78 +100,6 @@ pub enum Placed {
     End,
 }
 
-/// Where a run stands that somebody else has placed so far: all that is needed to go on with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Its id.
-    pub run: RunId,
-    /// How its pictures are coded, if it has any.
-    pub video: Option<VideoConfig>,
-    /// How its sound is coded, if it has any.
-    pub audio: Option<AudioConfig>,
-    /// The end of everything placed.
-    pub end: MediaTime,
-    /// The end of the pictures placed.
-    pub video_end: Option<MediaTime>,
-    /// The end of the sound placed.
-    pub audio_end: Option<MediaTime>,
-    /// When the newest picture is decoded.
-    pub last_decode: Option<MediaTime>,
-}
-
-impl Standing {
-    /// A run of which nothing is placed yet.
-    pub fn begin(
-        run: RunId,
-        start: MediaTime,
-        video: Option<VideoConfig>,
-        audio: Option<AudioConfig>,
-    ) -> Self {
-        Self { run, video, audio, end: start, video_end: None, audio_end: None, last_decode: None }
-    }
-
-    /// This unit was placed.
-    pub fn unit(&mut self, unit: &AccessUnit) {
-        let end = unit.decode_time + unit.duration;
-        match unit.track {
-            Track::Video => {
-                self.video_end = Some(end);
-                self.last_decode = Some(unit.decode_time);
-            }
-            Track::Audio => self.audio_end = Some(end),
-        }
-        self.end = self.end.max(end).max(unit.presentation_time + unit.duration);
-    }
-
-    /// Filler was placed up to here.
-    pub fn fill(&mut self, until: MediaTime) {
-        if until > self.end {
-            self.end = until;
-            self.video_end = self.video_end.map(|_| until);
-            self.audio_end = self.audio_end.map(|_| until);
-        }
-    }
-}
-
-/// The publisher of whoever goes on with a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resumed {
-    /// It sends the same units as the one the run had, and goes on with the next: this moment of its clock is there.
-    Aligned {
-        /// A moment of its clock.
-        source_ms: i64,
-        /// Where that is.
-        place: MediaTime,
-    },
-    /// There is none, or one with other units: filler, until it comes back as after a reconnect.
-    Absent {
-        /// When the run was last heard of.
-        heard: Instant,
-        /// What comes then is another encoder's: a discontinuity.
-        is_other: bool,
-    },
-}
-
 /// Longer jumps of the publisher's clock than this are a new clock, not a hole (ingest case 14).
 pub const JUMP: MediaSpan = MediaSpan::from_secs(2);
 /// How much sound without any picture configuration makes a broadcast of sound alone.
@@ -196,37 +129,6 @@ enum State {
     Waiting { sound_since: Option<i64> },
     /// A run is under way.
     Running(Box<Run>),
-}
-
-#[derive(Debug)]
-struct Run {
-    bases: Bases,
-    sound: SampleGrid,
-    /// Configurations as `transcode` knows them.
-    video: Option<VideoConfig>,
-    audio: Option<AudioConfig>,
-    /// The end of everything placed so far.
-    end: MediaTime,
-    /// End of the pictures placed, and of the sound.
-    video_end: Option<MediaTime>,
-    audio_end: Option<MediaTime>,
-    /// When the newest picture is decoded: the next one is later, whatever a publisher writes.
-    last_decode: Option<MediaTime>,
-    /// Sound before this belongs to the filler, or to nothing.
-    sound_from: MediaTime,
-    presence: Presence,
-    /// What comes back is another encoder's.
-    is_other: bool,
-}
-
-#[derive(Debug)]
-enum Presence {
-    /// Units come; `heard` is when the newest did.
-    Here { heard: Instant },
-    /// No publisher. Media time goes on from `end_then` at the pace of the clock.
-    Away { since: Instant, end_then: MediaTime, heard: Instant, next_fill: Instant },
-    /// A publisher is back, but nothing a decoder could start at has come from it yet.
-    Returning { since: Instant, end_then: MediaTime, heard: Instant, next_fill: Instant },
 }
 
 impl Timeline {
@@ -499,116 +401,6 @@ impl Timeline {
         if !run.place(&unit, &mut self.out) {
             self.dropped_units += 1;
         }
-    }
-}
-
-impl Run {
-    /// Tells the room below of a configuration that is new to it, and of the discontinuity it may be.
-    fn announce(
-        &mut self,
-        track: Track,
-        video: &Option<VideoConfig>,
-        audio: &Option<AudioConfig>,
-        grid: Grid,
-        out: &mut VecDeque<Placed>,
-    ) {
-        let from = grid.sequence_at(grid.ceil(self.end));
-        match (track, video, audio) {
-            (Track::Video, Some(config), _) if self.video.as_ref() != Some(config) => {
-                self.video = Some(config.clone());
-                out.push_back(Placed::Discontinuity { from });
-                out.push_back(Placed::VideoConfig(config.clone()));
-            }
-            (Track::Audio, _, Some(config)) if self.audio.as_ref() != Some(config) => {
-                self.audio = Some(config.clone());
-                self.sound.forget();
-                out.push_back(Placed::Discontinuity { from });
-                out.push_back(Placed::AudioConfig(config.clone()));
-            }
-            _ => {}
-        }
-    }
-
-    /// Puts one unit at its place; false if it has none.
-    fn place(&mut self, unit: &SourceUnit, out: &mut VecDeque<Placed>) -> bool {
-        let end_of_track = match unit.track {
-            Track::Video => self.video_end,
-            Track::Audio => self.audio_end,
-        };
-        let Some(decode_time) = self.bases.place(unit.decode_ms, end_of_track) else { return false };
-        let duration = MediaSpan::from_millis(u64::from(unit.duration_ms));
-        let placed = match unit.track {
-            Track::Video => {
-                let decode_time = match self.last_decode {
-                    Some(last) => decode_time.max(last + MediaSpan::from_ticks(1)),
-                    None => decode_time,
-                };
-                self.last_decode = Some(decode_time);
-                let presentation_time = match u64::try_from(unit.composition_ms) {
-                    Ok(later) => decode_time + MediaSpan::from_millis(later),
-                    // Some encoders write negative offsets; a picture is never shown before it is decoded.
-                    Err(_) => decode_time,
-                };
-                AccessUnit {
-                    track: Track::Video,
-                    decode_time,
-                    presentation_time,
-                    duration,
-                    is_sync: unit.is_sync,
-                    payload: unit.payload.clone(),
-                }
-            }
-            Track::Audio => {
-                let Some(config) = &self.audio else { return false };
-                if decode_time < self.sound_from {
-                    return false;
-                }
-                let Some(snapped) = self.sound.snap(decode_time, config) else { return false };
-                for silent in snapped.silence(config) {
-                    self.end = self.end.max(silent.presentation_time + silent.duration);
-                    out.push_back(Placed::Unit(silent));
-                }
-                AccessUnit {
-                    track: Track::Audio,
-                    decode_time: snapped.time,
-                    presentation_time: snapped.time,
-                    duration: snapped.duration,
-                    is_sync: true,
-                    payload: unit.payload.clone(),
-                }
-            }
-        };
-        let end = placed.decode_time + placed.duration;
-        match placed.track {
-            Track::Video => self.video_end = Some(end),
-            Track::Audio => self.audio_end = Some(end),
-        }
-        self.end = self.end.max(end).max(placed.presentation_time + placed.duration);
-        out.push_back(Placed::Unit(placed));
-        true
-    }
-
-    /// The grid point at which a publisher that was away goes on: not before anything placed, not before now.
-    fn come_back_at(&self, grid: Grid, now: Instant) -> MediaTime {
-        let by_clock = match self.presence {
-            Presence::Here { .. } => self.end,
-            Presence::Away { end_then, heard, .. } | Presence::Returning { end_then, heard, .. } => {
-                end_then + MediaSpan::from_duration(now.duration_since(heard))
-            }
-        };
-        grid.ceil(self.end.max(by_clock))
-    }
-
-    fn fill(&mut self, until: MediaTime, out: &mut VecDeque<Placed>) {
-        if until <= self.end {
-            return;
-        }
-        self.end = until;
-        self.video_end = self.video_end.map(|_| until);
-        self.audio_end = self.audio_end.map(|_| until);
-        self.sound.forget();
-        self.sound_from = until;
-        out.push_back(Placed::Fill { until });
     }
 }
 

@@ -113,7 +113,7 @@ impl Nodes {
     }
 
     /// Takes one round's answer of one node, and says what has become different by it.
-    fn hear(&self, operator: SocketAddr, now: Instant, answer: Option<Value>) -> Vec<Happening> {
+    pub(crate) fn hear(&self, operator: SocketAddr, now: Instant, answer: Option<Value>) -> Vec<Happening> {
         let mut nodes = self.lock();
         let Some(seen) = nodes.get_mut(&operator) else { return Vec::new() };
         let mut told = Vec::new();

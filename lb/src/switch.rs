@@ -160,4 +160,32 @@ mod tests {
         let change = written(&settings, &edge, Switch::Ready, true).unwrap().unwrap();
         assert_eq!(change.after, Some(Record { standing: Standing::Active, ..drained }));
     }
+
+    #[tokio::test]
+    async fn without_a_directory_the_edges_own_switch_is_turned() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let own = |Path(switch): Path<String>, told: Arc<Mutex<Vec<String>>>| async move {
+            told.lock().unwrap().push(switch);
+            "so be it\n"
+        };
+        let heard = told.clone();
+        let routes = Router::new().route("/admin/{switch}", post(move |path| own(path, heard.clone())));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let operator = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let board = Board {
+            directory: DirectorySettings::default(),
+            nodes: Nodes::new(&[operator]),
+            fleet: Arc::default(),
+            events: Events::default(),
+        };
+        let who = serde_json::json!({ "id": "edge2", "role": "edge" });
+        let _ = board.nodes.hear(operator, std::time::Instant::now(), Some(who));
+
+        let said = board.clone().tell("edge2", Switch::Drain).await;
+        assert_eq!(said, (StatusCode::OK, "edge2: so be it\n".to_owned()));
+        assert_eq!(board.clone().tell("edge2", Switch::Ready).await.0, StatusCode::OK);
+        assert_eq!(*told.lock().unwrap(), ["drain", "ready"]);
+        assert_eq!(board.tell("edge9", Switch::Drain).await.0, StatusCode::NOT_FOUND);
+    }
 }

@@ -106,7 +106,8 @@ fn a_drained_edge_is_seen_to_go_and_to_come_back() {
     assert_eq!(post("/admin/edges/edge2/drain").0, 200);
     let seen = until("edge2 drains", |seen| state(seen, "edge2") == "draining");
     let told = events(&seen, "edge2");
-    assert!(told.iter().any(|text| text == "the operator told edge2 to drain"), "{told:#?}");
+    // The demo's balancers have a directory: the word is written there, and holds over restarts.
+    assert!(told.iter().any(|text| text == "the operator drains edge2"), "{told:#?}");
     assert!(told.iter().any(|text| text.starts_with("edge2 drains")), "{told:#?}");
     assert_eq!(post("/admin/edges/edge2/ready").0, 200);
     until("edge2 is back", |seen| state(seen, "edge2") == "ready");

@@ -119,7 +119,7 @@ fn an_edge_is_drained_and_taken_back(browser: &Browser) {
         browser,
         "edge2 drains",
         "return document.querySelector('tr[data-key=edge2]').innerText.includes('draining')
-             && document.querySelector('.events').innerText.includes('the operator told edge2 to drain')",
+             && document.querySelector('.events').innerText.includes('the operator drains edge2')",
     );
     browser.run(press);
     until(browser, "it is asked again", "return document.querySelector('dialog').open");

@@ -72,6 +72,8 @@ enum Step {
     Gap(MediaSequence),
     /// Take down what is listed and begin at this one.
     Anew(MediaSequence),
+    /// Leave this gap out: it stands between an end and the first segment of the next run.
+    Skip(MediaSequence),
 }
 
 /// How long to wait for what is missing.
@@ -183,8 +185,11 @@ impl<B: Clone> Listing<B> {
     pub(crate) fn settle(&mut self, shared: &mut Shared<'_, B>, patience: Patience) -> bool {
         let mut has_changed = false;
         while let Some(step) = self.step(shared, patience) {
-            has_changed = true;
+            has_changed |= !matches!(step, Step::Skip(_));
             match step {
+                Step::Skip(sequence) => {
+                    self.waiting.remove(&sequence);
+                }
                 Step::Take(sequence) => self.list(sequence, shared),
                 Step::Gap(sequence) => self.list_gap(sequence, shared),
                 Step::Anew(sequence) => {
@@ -214,6 +219,10 @@ impl<B: Clone> Listing<B> {
         let expected = last.facts.sequence.next();
         let has_ended = shared.ended.is_some_and(|ended| last.facts.run <= ended);
         let is_next_run = facts.run > last.facts.run;
+        if has_ended && is_next_run && facts.is_gap {
+            // It would stand in the run that has ended, whose playlist does not change any more (rule T10).
+            return Some(Step::Skip(sequence));
+        }
         if self.lines.is_empty() || (has_ended && is_next_run) {
             return Some(Step::Anew(sequence));
         }

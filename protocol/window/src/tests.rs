@@ -344,6 +344,32 @@ fn an_end_is_told_once_and_a_later_run_begins_anew() {
 }
 
 #[test]
+fn a_gap_after_the_end_does_not_change_what_has_ended() {
+    let gap = |sequence| segment("a", SegmentFacts { is_gap: true, ..facts(sequence, 2, 1) });
+    let mut window = live(&["a"]);
+    (100..103).for_each(|sequence| window.push(segment("a", facts(sequence, 1, 0))));
+    window.push(Input::Ended { run: RunId(1) });
+    window.push(Input::Facts(stream(2, &["a"])));
+    // More of them than may wait: none does.
+    (103..113).for_each(|sequence| window.push(gap(sequence)));
+    assert_eq!(listed(&window, "a"), "100 101 102 .");
+    assert_eq!(refusals(&mut window), []);
+    window.push(segment("a", facts(113, 2, 1)));
+    assert_eq!(listed(&window, "a"), "|113");
+
+    // The same for who is handed it all before it lists anything.
+    let mut late = Window::new(stream(1, &["a"]));
+    late.push(segment("a", facts(102, 1, 0)));
+    late.push(Input::Ended { run: RunId(1) });
+    late.push(Input::Facts(stream(2, &["a"])));
+    late.push(gap(103));
+    late.push(Input::CaughtUp);
+    assert_eq!(listed(&late, "a"), "102 .");
+    late.push(segment("a", facts(104, 2, 1)));
+    assert_eq!(listed(&late, "a"), "|104");
+}
+
+#[test]
 fn who_joins_after_the_end_lists_what_there_was_and_the_end() {
     let mut window = Window::new(StreamFacts { has_ended: true, ..stream(1, &["a"]) });
     (100..103).for_each(|sequence| window.push(segment("a", facts(sequence, 1, 0))));

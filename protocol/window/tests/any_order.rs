@@ -198,8 +198,11 @@ impl Viewer {
             let key = (rendition.clone(), sequence.0);
             prop_assert!(segment.is_gap || self.there.contains(&key), "{sequence} is listed and not there");
             prop_assert!(segment.is_gap || window.segment(rendition, sequence) == Some(&sequence.0));
-            let listed = self.listed.entry(key).or_insert((clock, MediaSpan::ZERO));
-            *listed = (clock, listed.1.max(playlist.duration()));
+            // Nobody fetches a gap: a body that comes for it once it is listed no more stays as long as any that never was.
+            if !segment.is_gap {
+                let listed = self.listed.entry(key).or_insert((clock, MediaSpan::ZERO));
+                *listed = (clock, listed.1.max(playlist.duration()));
+            }
             let newest = self.newest.entry(rendition.clone()).or_insert((0, 0));
             if sequence.0 > newest.0 {
                 prop_assert!(discontinuity.0 >= newest.1, "rule T15: the discontinuity number went back");

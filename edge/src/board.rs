@@ -28,6 +28,8 @@ pub(crate) struct Notice {
     pub(crate) balancers_up: usize,
     /// Whether the lobby is linked; `None` where there is none.
     pub(crate) is_lobby_up: Option<bool>,
+    /// Since when that is so, in milliseconds of the Unix epoch.
+    pub(crate) lobby_since_ms: u64,
     pub(crate) bytes_held: u64,
     pub(crate) line: LineCounts,
     pub(crate) links: SubscriberCounters,
@@ -126,7 +128,8 @@ impl Notice {
         json!({
             "state": state, "why": self.why, "newest_segment_age_ms": self.age_ms,
             "turns_away": self.turns_away, "egress_bits": self.egress_bps, "broadcasts": broadcasts, "ingests": self.ingests,
-            "balancers_up": self.balancers_up, "lobby_up": self.is_lobby_up, "bytes_held": self.bytes_held,
+            "balancers_up": self.balancers_up,
+            "lobby": self.is_lobby_up.map(|is_up| json!({ "linked": is_up, "since_ms": self.lobby_since_ms })), "bytes_held": self.bytes_held,
             "edges_fed": self.relay.as_ref().map(|relay| relay.links),
         })
     }

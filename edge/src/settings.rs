@@ -2,6 +2,7 @@
 
 use edgefan::{Address as PeerAddress, NodeId};
 use media::BroadcastId;
+use node::fan::lobbies::Lobbies;
 use node::settings::{Address, Mbps, Megabytes, Millis, Number, Parsed, Seconds, SecretFile};
 use percore::{DataPath, Driver, KernelTls};
 use proxy::Network;
@@ -33,8 +34,9 @@ pub struct Settings {
     pub weight: Number<0, 1000>,
     /// The balancers' control doors, each `host:port`. Default: none.
     pub lbs: Vec<Parsed<PeerAddress>>,
-    /// The lobby's link door, `host:port` (7003): what is said in chat comes from there. Default: none; there is no chat.
-    pub lobby: Option<Parsed<PeerAddress>>,
+    /// The lobby's link door, `host:port` (7003), or those of a fleet's lobbies with commas between them, tried in turn: what
+    /// is said in chat comes from there. Default: none; there is no chat.
+    pub lobby: Option<Parsed<Lobbies>>,
     /// Proxies before this edge, each an address or a range such as `10.0.0.0/24`: HAProxy with `send-proxy-v2`, a
     /// balancer's `l4` with `proxy_protocol`. Who connects from there may say for whom by PROXY protocol version 2, and
     /// limits per address then count that viewer; nobody else is believed. Default: none.

@@ -84,6 +84,8 @@ pub(crate) struct LineThread {
     pub(crate) control: Option<ControlClient>,
     /// Whether the lobby is linked; `None` where there is none.
     pub(crate) is_lobby_up: Option<bool>,
+    /// Since when that is so.
+    pub(crate) lobby_since: SystemTime,
     /// Keeps what the lobby calls private.
     pub(crate) remembered: Remembered,
     pub(crate) board: Arc<Board>,
@@ -158,10 +160,12 @@ impl LineThread {
                 lobby::client::Told::Up { node } => {
                     tracing::info!(%node, "the lobby is there");
                     self.is_lobby_up = Some(true);
+                    self.lobby_since = SystemTime::now();
                 }
                 lobby::client::Told::Chat(told) => self.line.chat(told),
                 lobby::client::Told::Down { why } => {
                     if self.is_lobby_up.replace(false) == Some(true) {
+                        self.lobby_since = SystemTime::now();
                         tracing::warn!(why, "the lobby is gone: what was said stays here");
                     }
                 }
@@ -236,6 +240,8 @@ impl LineThread {
         notice.is_in_maintenance = self.orders.is_in_maintenance();
         notice.balancers_up = self.orders.balancers_up();
         notice.is_lobby_up = self.is_lobby_up;
+        notice.lobby_since_ms =
+            self.lobby_since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
         notice.turns_away = leaving.has_left;
         notice.links = self.subscription.counters();
         notice.relay = self.relay.as_ref().map(Publishing::counters);

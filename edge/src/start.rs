@@ -225,6 +225,7 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
         relay: relay.as_ref().map(|relay| relay.publishing.clone()),
         control: control.clone(),
         is_lobby_up: lobby.is_some().then_some(false),
+        lobby_since: std::time::SystemTime::now(),
         remembered,
         board: Arc::clone(&board),
         stop: node.stop.clone(),

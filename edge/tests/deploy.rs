@@ -83,7 +83,7 @@ fn systemd_reads_the_units() {
             units.push(directory.path().join(name));
         }
     }
-    assert_eq!(units.len(), 6);
+    assert_eq!(units.len(), 7);
     let verify = |units: &[PathBuf]| {
         let output = Command::new("systemd-analyze").arg("verify").args(units).output();
         let output = output.expect("Debian's package systemd has systemd-analyze; `make test` installs it");

@@ -5,9 +5,9 @@
 
 use crate::keys::{KEY_BYTES, KeyHash, KeyRefusal, PublishKeys};
 use ::admission::{KeyDigest, Known, Verified};
-use edgefan::Address;
 use media::BroadcastId;
 use node::fan::admission::{self, AdmissionClient, News};
+use node::fan::lobbies::Lobbies;
 use rustls::ClientConfig;
 use std::collections::BTreeMap;
 use std::io;
@@ -79,7 +79,7 @@ impl Admitted {
     }
 
     /// The same; broadcasts that have no key there are asked about.
-    pub(crate) fn asking(keys: PublishKeys, lobby: Address, tls: Arc<ClientConfig>) -> io::Result<Self> {
+    pub(crate) fn asking(keys: PublishKeys, lobby: Lobbies, tls: Arc<ClientConfig>) -> io::Result<Self> {
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let (tell, is_back) = watch::channel(());
         let client = admission::start(lobby, tls, {

@@ -2,6 +2,7 @@
 //! `metrics`; docs/METRICS.md has the tables.
 
 use crate::broadcasts::{Broadcasts, Shown};
+use node::fan::admission::AdmissionClient;
 use node::fan::publisher::Publishing;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -10,11 +11,13 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 #[derive(Debug)]
 pub(crate) struct Exporter {
     pub(crate) broadcasts: Broadcasts,
     pub(crate) publishing: Publishing,
+    pub(crate) lobby: Arc<OnceLock<AdmissionClient>>,
 }
 
 impl Collector for Exporter {
@@ -23,6 +26,7 @@ impl Collector for Exporter {
         let mut page = Page { encoder, shown: &shown };
         page.gauges()?;
         page.counters()?;
+        page.lobby(self.lobby.get())?;
         page.links(&self.publishing)
     }
 }
@@ -56,6 +60,14 @@ impl Page<'_, '_> {
         self.total("segment_bytes", "Their bytes", |it| it.segment_bytes)?;
         self.total("gaps", "Segments that are gaps", |it| it.gaps)?;
         self.total("transcode_starts", "Encoder processes started", |it| it.transcode_starts)
+    }
+
+    fn lobby(&mut self, lobby: Option<&AdmissionClient>) -> fmt::Result {
+        let Some(lobby) = lobby else { return Ok(()) };
+        let help = "1 while a lobby is linked";
+        let name = "mascaret_ingest_lobby_linked";
+        let gauge = ConstGauge::new(i64::from(lobby.standing().is_up));
+        gauge.encode(self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
     }
 
     fn links(&mut self, publishing: &Publishing) -> fmt::Result {

@@ -22,8 +22,9 @@ pub struct Settings {
     pub edgefan: Address,
     /// Who may publish what: `[[ingest.publishers]]` with `broadcast` and `key`. Default: nobody.
     pub publishers: Vec<Publisher>,
-    /// The lobby that knows publish keys, `host:7003`: asked about broadcasts that have no key here. Default: none.
-    pub lobby: Option<Parsed<edgefan::Address>>,
+    /// The lobby that knows publish keys, `host:7003`, or those of a fleet with commas between them, tried in turn: asked
+    /// about broadcasts that have no key here. Default: none.
+    pub lobby: Option<Parsed<node::fan::lobbies::Lobbies>>,
     /// Let anybody publish a broadcast that has no key here. For a laptop, never for a network; where a
     /// lobby is named it is asked instead. Default `false`.
     pub open: bool,

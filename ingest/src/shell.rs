@@ -14,12 +14,13 @@ use crate::settings::Settings;
 use ::twin::SETTLE_WITHIN;
 use media::BroadcastId;
 use node::Node;
+use node::fan::admission::{AdmissionClient, Standing};
 use node::fan::{publisher, twin};
 use node::operator::{Panel, Readiness};
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -129,7 +130,14 @@ pub fn run_telling(
     let heard = broadcasts.clone();
     twin.listen(move |event| heard.twin(event));
     let metrics = Arc::new(Metrics::default());
-    node.operator.open(panel(settings.id.0.to_string(), &broadcasts, &metrics, &publishing, &twin));
+    node.operator.open(panel(
+        settings.id.0.to_string(),
+        &broadcasts,
+        &metrics,
+        &publishing,
+        &twin,
+        lobby.clone(),
+    ));
     let admitted = match &settings.lobby {
         Some(lobby) => {
             Admitted::asking(settings.keys(), lobby.0.clone(), node.certificates.cluster_client_config()?)
@@ -198,18 +206,26 @@ fn listener(key: &'static str, address: SocketAddr) -> Result<TcpListener, Inges
     open().map_err(|error| IngestError::Listen { key, address, error })
 }
 
+/// Whether the lobby is there, and since when.
+fn shown(link: &Standing) -> serde_json::Value {
+    let since = link.since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    serde_json::json!({ "linked": link.is_up, "since_ms": since, "at": link.lobby })
+}
+
 fn panel(
     id: String,
     broadcasts: &Broadcasts,
     metrics: &Metrics,
     publishing: &publisher::Publishing,
     twin: &twin::TwinLink,
+    lobby: Arc<OnceLock<AdmissionClient>>,
 ) -> Panel {
     let mut registry = Registry::default();
     metrics.register(&mut registry);
     registry.register_collector(Box::new(Parts { broadcasts: broadcasts.clone(), twin: twin.clone() }));
     let admin = failover::routes(broadcasts.clone());
-    let exporter = Exporter { broadcasts: broadcasts.clone(), publishing: publishing.clone() };
+    let exporter =
+        Exporter { broadcasts: broadcasts.clone(), publishing: publishing.clone(), lobby: lobby.clone() };
     registry.register_collector(Box::new(exporter));
     let (broadcasts, publishing, twin) = (broadcasts.clone(), publishing.clone(), twin.clone());
     Panel {
@@ -219,6 +235,7 @@ fn panel(
             serde_json::json!({
                 "role": "ingest",
                 "id": id,
+                "lobby": lobby.get().map(|lobby| shown(&lobby.standing())),
                 "twin": if twin.is_up() { "there" } else { "not there" },
                 "broadcasts": broadcasts.shown(),
                 "edgefan": format!("{:?}", publishing.counters()),

@@ -5,7 +5,7 @@
 mod stage;
 
 use admission::KeyDigest;
-use edgefan::{Address, NodeId};
+use edgefan::NodeId;
 use ingest::keys::KeyHash;
 use media::BroadcastId;
 use node::fan::admission::{Admissions, Heard};
@@ -123,7 +123,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
 fn begin() -> (Lobby, Stage) {
     let folder = tempfile::tempdir().unwrap();
     let lobby = Lobby::new(folder.path());
-    let at = Parsed(Address::parse(&lobby.at.to_string()).unwrap());
+    let at = Parsed(lobby.at.into());
     let stage = Stage::set_in(folder, |settings| {
         settings.lobby = Some(at);
         settings.publishers = vec![ingest::Publisher {

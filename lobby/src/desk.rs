@@ -69,6 +69,11 @@ impl Desk {
         self.feed.close(broadcast);
     }
 
+    /// Edges that are linked.
+    pub(crate) fn links(&self) -> u64 {
+        self.feed.counts().links
+    }
+
     /// It was committed.
     pub(crate) fn said(&self, line: &ChatMessage) {
         if self.feed.next(&line.broadcast).is_some_and(|next| next.0 > line.sequence) {
@@ -99,17 +104,41 @@ impl Desk {
     }
 
     async fn look(&self, store: &dyn Store) -> Result<(), StoreError> {
-        for room in store.rooms(chat::limits::ROOMS as u64).await? {
-            match self.feed.next(&room.broadcast) {
-                None => self.open(store, &room.broadcast).await?,
-                Some(next) if next.0 <= room.last_sequence => self.read(store, &room.broadcast).await?,
-                Some(_) => {}
+        let there = store.rooms(chat::limits::ROOMS as u64).await?;
+        for (name, log) in self.feed.rooms() {
+            let room = match there.iter().find(|room| room.broadcast == name) {
+                Some(room) => Some(room.clone()),
+                // Beyond those that were asked for, or gone: another lobby, or `mascaret user delete`, has removed it.
+                None => store.room(&name).await?,
+            };
+            match room {
+                None => self.close(&name),
+                // It was removed and made anew.
+                Some(room) if room.log != log.0 => {
+                    self.close(&name);
+                    self.open(store, &name).await?;
+                }
+                Some(room) => {
+                    if self.feed.next(&name).is_some_and(|next| next.0 <= room.last_sequence) {
+                        self.read(store, &name).await?;
+                    }
+                }
+            }
+        }
+        for room in &there {
+            // A room in which nothing is said takes no other's place.
+            if self.feed.next(&room.broadcast).is_none() && self.feed.rooms().len() < chat::limits::ROOMS {
+                self.open(store, &room.broadcast).await?;
             }
         }
         Ok(())
     }
 
     async fn read(&self, store: &dyn Store, broadcast: &BroadcastId) -> Result<(), StoreError> {
+        if self.feed.next(broadcast).is_none() {
+            // Something is said in it, so it takes the place of the one in which nothing was said for the longest.
+            return self.open(store, broadcast).await;
+        }
         while let Some(next) = self.feed.next(broadcast) {
             let lines = store.messages_after(broadcast, next.0.saturating_sub(1), 100).await?;
             for line in &lines {
@@ -122,5 +151,90 @@ impl Desk {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{AccountId, Broadcast, NewAccount, Post, Posted, Sqlite, UnixMillis, Visibility};
+
+    async fn with_rooms(count: usize) -> (tempfile::TempDir, Arc<dyn Store>, Desk, AccountId) {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.path().join("lobby.db")).unwrap());
+        store.migrate().await.unwrap();
+        let ada = AccountId("ada".into());
+        let new = NewAccount { id: &ada, name: "Ada", folded: "ada", password: "", role: Role::Admin };
+        store.add_account(&new, UnixMillis(1)).await.unwrap();
+        for nth in 0..count {
+            add(&*store, &name(nth)).await;
+        }
+        let (desk, _) = Desk::new(ChatFeed::default());
+        (folder, store, desk, ada)
+    }
+
+    async fn add(store: &dyn Store, name: &BroadcastId) {
+        let new = Broadcast {
+            name: name.clone(),
+            owner: None,
+            title: String::new(),
+            visibility: Visibility::Public,
+            made: UnixMillis(1),
+        };
+        store.add_broadcast(&new).await.unwrap();
+    }
+
+    fn name(nth: usize) -> BroadcastId {
+        BroadcastId::parse(&format!("room{nth:03}")).unwrap()
+    }
+
+    async fn says(store: &dyn Store, room: &BroadcastId, account: &AccountId) -> ChatMessage {
+        let post = Post {
+            broadcast: room,
+            account,
+            name: "Ada",
+            badge: Role::Admin,
+            text: "hello",
+            nonce: None,
+            is_exempt: true,
+        };
+        match store.post(&post, UnixMillis(2)).await.unwrap() {
+            Posted::New(message) => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_another_lobby_removes_is_closed_and_what_it_makes_anew_is_another() {
+        let (_folder, store, desk, ada) = with_rooms(2).await;
+        desk.look(&*store).await.unwrap();
+        assert_eq!(desk.feed.rooms().len(), 2);
+        store.delete_broadcast(&name(0)).await.unwrap();
+        store.delete_broadcast(&name(1)).await.unwrap();
+        add(&*store, &name(1)).await;
+        says(&*store, &name(1), &ada).await;
+        desk.look(&*store).await.unwrap();
+        let log = store.room(&name(1)).await.unwrap().unwrap().log;
+        assert_eq!(desk.feed.rooms(), [(name(1), LogId(log))]);
+        assert_eq!(desk.feed.next(&name(1)), Some(Sequence(2)), "with what was said there");
+    }
+
+    #[tokio::test]
+    async fn a_room_in_which_something_is_said_is_open_however_many_there_are() {
+        let most = chat::limits::ROOMS;
+        let (_folder, store, desk, ada) = with_rooms(most + 2).await;
+        desk.look(&*store).await.unwrap();
+        assert_eq!((desk.feed.rooms().len(), desk.feed.next(&name(most + 1))), (most, None));
+        let said = says(&*store, &name(most + 1), &ada).await;
+        desk.said(&said);
+        // What was named to be read is read.
+        desk.read(&*store, &name(most + 1)).await.unwrap();
+        assert_eq!(desk.feed.next(&name(most + 1)), Some(Sequence(2)));
+        desk.look(&*store).await.unwrap();
+        assert_eq!(
+            desk.feed.next(&name(most + 1)),
+            Some(Sequence(2)),
+            "none in which nothing is said comes back for it"
+        );
     }
 }

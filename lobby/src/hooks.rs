@@ -10,9 +10,8 @@ use crate::store::{Store, UnixMillis, Webhook};
 use hmac::{Hmac, KeyInit, Mac};
 use media::BroadcastId;
 use sha2::Sha256;
-use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use ureq::unversioned::resolver::DefaultResolver;
@@ -32,8 +31,6 @@ const TRIES: [Duration; 4] =
 #[derive(Clone, Debug)]
 pub(crate) struct Hooks {
     events: mpsc::Sender<(BroadcastId, bool)>,
-    /// What is on the air: of twins, the first that says so counts.
-    on_air: Arc<Mutex<BTreeMap<BroadcastId, bool>>>,
     counts: Arc<Counts>,
     reach: Reach,
 }
@@ -81,14 +78,12 @@ pub(crate) fn signature(secret: &str, body: &[u8]) -> String {
 impl Hooks {
     pub(crate) fn new(counts: Arc<Counts>, reach: Reach) -> (Self, mpsc::Receiver<(BroadcastId, bool)>) {
         let (events, waiting) = mpsc::channel(EVENTS);
-        (Self { events, on_air: Arc::default(), counts, reach }, waiting)
+        (Self { events, counts, reach }, waiting)
     }
 
-    /// A broadcast is on the air, or is not any more.
+    /// A broadcast begins or ends (`air` knows which of twins does that).
     pub(crate) fn air(&self, broadcast: BroadcastId, is_on: bool) {
-        let mut on_air = self.on_air.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_on = if is_on { on_air.insert(broadcast.clone(), true) } else { on_air.remove(&broadcast) };
-        if was_on.is_some() != is_on && self.events.try_send((broadcast, is_on)).is_err() {
+        if self.events.try_send((broadcast, is_on)).is_err() {
             self.counts.failed_webhooks.inc();
         }
     }
@@ -176,14 +171,11 @@ mod tests {
     }
 
     #[test]
-    fn of_twins_the_first_begins_and_what_is_told_is_bounded() {
+    fn what_waits_to_be_told_is_bounded_and_what_is_lost_is_counted() {
         let (hooks, mut waiting) = Hooks::new(Arc::default(), Reach::Outside);
         let tide = BroadcastId::parse("tide").unwrap();
-        for is_on in [true, true, false] {
-            hooks.air(tide.clone(), is_on);
-        }
+        hooks.air(tide.clone(), true);
         assert_eq!(waiting.try_recv(), Ok((tide.clone(), true)));
-        assert_eq!(waiting.try_recv(), Ok((tide.clone(), false)));
         assert!(waiting.try_recv().is_err());
         for n in 0..2 * EVENTS {
             hooks.air(tide.clone(), n % 2 == 0);

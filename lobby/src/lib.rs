@@ -28,6 +28,7 @@ mod settings;
 mod share;
 mod shell;
 pub mod store;
+mod tickets;
 
 pub use lobby::Lobby;
 pub use settings::{Settings, StoreSettings, TicketSettings};

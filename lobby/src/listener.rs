@@ -1,17 +1,19 @@
-//! Browsers' sockets: so many at once, each silent for so long at most, with TLS or without.
+//! Browsers' sockets: so many at once, so many of one address, each silent for so long at most, with TLS or without.
 
+use crate::rates::neighbour;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 
@@ -36,7 +38,57 @@ pub(crate) struct Held {
     socket: Box<dyn Socket>,
     silent: Pin<Box<Sleep>>,
     until: Instant,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+/// Places for connections, over all listeners, and how many of them one neighbour has.
+#[derive(Debug)]
+pub(crate) struct Places {
+    most: u64,
+    most_of_one: u64,
+    taken: Mutex<(u64, HashMap<u128, u64>)>,
+}
+
+impl Places {
+    pub(crate) fn new(most: u64, most_of_one: u64) -> Arc<Self> {
+        Arc::new(Self { most, most_of_one, taken: Mutex::default() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (u64, HashMap<u128, u64>)> {
+        // Counters: nothing between them can panic.
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(self: &Arc<Self>, who: u128) -> Option<Place> {
+        let mut taken = self.lock();
+        let (all, each) = &mut *taken;
+        let of_one = each.get(&who).copied().unwrap_or(0);
+        if *all >= self.most || of_one >= self.most_of_one {
+            return None;
+        }
+        *all += 1;
+        each.insert(who, of_one + 1);
+        Some(Place { places: self.clone(), who })
+    }
+}
+
+/// One of them, given back when it is dropped.
+#[derive(Debug)]
+struct Place {
+    places: Arc<Places>,
+    who: u128,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.lock();
+        let (all, each) = &mut *taken;
+        *all -= 1;
+        match each.get_mut(&self.who) {
+            Some(of_one) if *of_one > 1 => *of_one -= 1,
+            _ => drop(each.remove(&self.who)),
+        }
+    }
 }
 
 /// Takes connections; handshakes go on beside it.
@@ -49,7 +101,7 @@ impl Door {
     pub(crate) fn open(
         address: SocketAddr,
         tls: Option<TlsAcceptor>,
-        places: Arc<Semaphore>,
+        places: Arc<Places>,
     ) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
@@ -68,7 +120,7 @@ impl Door {
 async fn accept(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     ready: mpsc::Sender<(Held, SocketAddr)>,
 ) {
     while !ready.is_closed() {
@@ -78,7 +130,7 @@ async fn accept(
             continue;
         };
         // One over the bound is closed at once.
-        let Ok(place) = places.clone().try_acquire_owned() else { continue };
+        let Some(place) = places.take(neighbour(from.ip())) else { continue };
         let (tls, ready) = (tls.clone(), ready.clone());
         tokio::spawn(async move {
             if let Some(socket) = shake(socket, tls).await {
@@ -162,5 +214,25 @@ impl AsyncWrite for Held {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_neighbour_leaves_room_for_others_and_what_is_given_back_is_taken_again() {
+        let places = Places::new(3, 2);
+        let one = [places.take(1), places.take(1)];
+        assert!(one.iter().all(Option::is_some));
+        assert!(places.take(1).is_none(), "he has his");
+        let other = places.take(2);
+        assert!(other.is_some() && places.take(3).is_none(), "there are no more");
+        drop(one);
+        assert!(places.take(3).is_some() && places.take(1).is_some());
+        drop(other);
+        assert_eq!(places.lock().0, 0);
+        assert!(places.lock().1.is_empty(), "nobody is remembered");
     }
 }

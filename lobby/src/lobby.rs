@@ -9,6 +9,7 @@ use crate::passwords::Passwords;
 use crate::policy::Role;
 use crate::rates::Rate;
 use crate::store::{AccountId, Store, StoreError, UnixMillis};
+use crate::tickets::TicketKeys;
 use crate::{Settings, share};
 use media::BroadcastId;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub struct Lobby {
     pub(crate) desk: Desk,
     pub(crate) admission: Admission,
     pub(crate) reach: Reach,
-    pub(crate) ticket_keys: Option<ticket::Keys>,
+    pub(crate) ticket_keys: Arc<TicketKeys>,
     pub(crate) share_secret: ticket::LinkSecret,
     pub(crate) counts: Arc<Counts>,
 }
@@ -92,6 +93,16 @@ impl Lobby {
         self.desk.close(name);
         self.tell_edges().await?;
         Ok(())
+    }
+
+    /// One more private broadcast, if edges can be told of it: one that they are not told of would be open.
+    pub(crate) async fn one_more_private(&self) -> Result<(), Fault> {
+        match self.store.private_broadcasts(PRIVATE_BROADCASTS).await?.len() as u64 {
+            PRIVATE_BROADCASTS.. => {
+                Err(Fault::Conflict(format!("there are {PRIVATE_BROADCASTS} private broadcasts already")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What is private and who is turned away, as it is now.

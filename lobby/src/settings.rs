@@ -49,6 +49,9 @@ pub struct Settings {
     pub password_threads: Number<1, 64>,
     /// Connections of browsers at once, 1 to 100000. Default `2048`.
     pub connections: Number<1, 100_000>,
+    /// Of these, so many of one address, or of one IPv6 network, 1 to 100000; to be raised where a proxy stands before this
+    /// lobby, whose address all then have. Default `256`.
+    pub connections_per_address: Number<1, 100_000>,
     /// Whether webhooks may be told at addresses of this machine, of private networks and of links, `true` or `false`:
     /// whoever runs a broadcast chooses them, and could reach from here what he cannot reach himself. Default `false`.
     pub webhooks_inside: bool,
@@ -112,6 +115,7 @@ impl Default for Settings {
             broadcasts: Number::new(20),
             password_threads: Number::new(2),
             connections: Number::new(2048),
+            connections_per_address: Number::new(256),
             webhooks_inside: false,
             tickets: TicketSettings::default(),
         }

@@ -3,11 +3,12 @@
 use crate::admission::Admission;
 use crate::desk::Desk;
 use crate::hooks::{Hooks, Reach};
-use crate::listener::{Door, Peer};
+use crate::listener::{Door, Peer, Places};
 use crate::lobby::{Lobby, Rates};
 use crate::metrics::Counts;
 use crate::passwords::Passwords;
 use crate::store::{Postgres, Sqlite, Store, StoreError, UnixMillis};
+use crate::tickets::TicketKeys;
 use crate::{Settings, StoreSettings, http};
 use node::Node;
 use node::fan::lobby::server::{self, ChatFeed};
@@ -17,7 +18,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 /// How often the store is asked whether it is there, and what is over is removed.
@@ -109,12 +109,12 @@ pub fn run_telling(
     ended
 }
 
-fn ticket_keys(settings: &Settings) -> Result<Option<ticket::Keys>, LobbyError> {
-    let Some(file) = &settings.tickets.key else { return Ok(None) };
+fn ticket_keys(settings: &Settings, node: &Node) -> Result<Arc<TicketKeys>, LobbyError> {
     let why = |why: String| LobbyError::Secret { setting: "tickets.key", why };
-    let text = file.read().map_err(|error| why(error.to_string()))?;
-    let key = ticket::Key::parse(text.reveal()).map_err(|error| why(error.to_string()))?;
-    Ok(Some(ticket::Keys::new(key, None)))
+    let keys = Arc::new(TicketKeys::read(settings.tickets.key.clone()).map_err(why)?);
+    let again = keys.clone();
+    node.reload.on_reload("lobby.tickets.key", move || again.read_again().map(drop));
+    Ok(keys)
 }
 
 async fn serve(
@@ -138,7 +138,7 @@ async fn serve(
         desk: desk.clone(),
         admission: admission.clone(),
         reach,
-        ticket_keys: ticket_keys(&settings)?,
+        ticket_keys: ticket_keys(&settings, &node)?,
         share_secret: Lobby::share_secret(&*store).await?,
         counts: counts.clone(),
         settings: settings.clone(),
@@ -157,7 +157,7 @@ async fn serve(
     tokio::spawn(hooks.clone().tell(store.clone(), events));
     tokio::spawn(watch(lobby.clone(), hooks, is_there.clone()));
 
-    let places = Arc::new(Semaphore::new(settings.connections.value() as usize));
+    let places = Places::new(settings.connections.value(), settings.connections_per_address.value());
     let open = |setting, address, tls| {
         Door::open(address, tls, places.clone()).map_err(|error| LobbyError::Listen {
             setting,
@@ -195,8 +195,22 @@ async fn serve(
 
 /// Whether the store is there, what other lobbies have changed, and what is over.
 async fn watch(lobby: Arc<Lobby>, hooks: Hooks, is_there: Arc<AtomicBool>) {
-    let mut looks = 0;
+    let (mut looks, mut is_key_good) = (0, true);
     loop {
+        // `mascaret keys rotate` has a balancer write it, which may be on this machine or not.
+        match lobby.ticket_keys.read_again() {
+            Ok(is_another) => {
+                is_key_good = true;
+                if is_another {
+                    tracing::info!("tickets are sealed with another key");
+                }
+            }
+            Err(why) => {
+                if std::mem::take(&mut is_key_good) {
+                    tracing::error!(why, "lobby.tickets.key: stays as it was");
+                }
+            }
+        }
         for broadcast in lobby.admission.on_air().sweep(Instant::now()) {
             hooks.air(broadcast, false);
         }
@@ -207,6 +221,8 @@ async fn watch(lobby: Arc<Lobby>, hooks: Hooks, is_there: Arc<AtomicBool>) {
                 Err(error) => tracing::error!(%error, "the store is not there"),
             }
         }
+        let (chat, admission) = (lobby.desk.links(), lobby.admission.links().links() as u64);
+        lobby.counts.stand(told.is_ok(), chat, admission);
         if looks % (SWEEP_EVERY.as_secs() / LOOK_EVERY.as_secs()) == 0
             && let Err(error) = lobby.store.sweep(UnixMillis::now()).await
         {

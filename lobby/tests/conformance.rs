@@ -6,9 +6,9 @@ mod database;
 
 use lobby::policy::Role;
 use lobby::store::{
-    Account, AccountId, Broadcast, Denial, Invite, MessageKind, NewAccount, Post, PostRefusal, Posted,
-    PublishKey, RestraintKind, ShareLink, Sqlite, Store, StoreError, UnixMillis, VERSION, Visibility,
-    Webhook, backup, restore,
+    Account, AccountId, Broadcast, DENIALS_OF_ONE, Denial, Invite, MessageKind, NewAccount, Post,
+    PostRefusal, Posted, PublishKey, RestraintKind, ShareLink, Sqlite, Store, StoreError, UnixMillis,
+    VERSION, Visibility, Webhook, backup, restore,
 };
 use media::BroadcastId;
 use std::sync::Arc;
@@ -265,7 +265,130 @@ async fn deletion_deletes(store: &Arc<dyn Store>) {
     assert_eq!(store.rooms(100).await, Ok(vec![]));
 }
 
-async fn whole(store: Arc<dyn Store>, empty: Arc<dyn Store>) {
+/// How many rows there are in all tables.
+async fn rows(store: &Arc<dyn Store>) -> u64 {
+    backup(&**store, std::io::sink()).await.unwrap()
+}
+
+/// Cut anywhere, or with a row twice: what was empty stays empty, and takes the whole one after it.
+async fn torn_copies_leave_nothing(lines: &[u8], store: &Arc<dyn Store>) {
+    store.migrate().await.unwrap();
+    let mut chance = 7_u64;
+    for _ in 0..25 {
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let cut = (chance >> 33) as usize % lines.len();
+        let refused = restore(&**store, &lines[..cut]).await;
+        assert!(refused.is_err(), "cut at {cut} of {}", lines.len());
+        assert_eq!(rows(store).await, 0, "cut at {cut} of {}: {refused:?}", lines.len());
+    }
+    let text = String::from_utf8(lines.to_vec()).unwrap();
+    let twice: Vec<&str> = text.lines().flat_map(|line| [line; 2]).skip(1).collect();
+    assert!(restore(&**store, format!("{}\n", twice.join("\n")).as_bytes()).await.is_err());
+    assert_eq!(rows(store).await, 0, "a row that the database does not take");
+    assert!(restore(&**store, lines).await.is_ok());
+    assert!(rows(store).await > 0);
+}
+
+/// A copy is of one moment: what it says of a room, and what was said there, are of the same one.
+async fn while_posts_go_on(store: &Arc<dyn Store>) {
+    let zoe = account(store, "Zoe", Role::Viewer).await;
+    let ebb = broadcast(store, "busy", &zoe).await;
+    let posting = {
+        let (store, zoe, ebb) = (store.clone(), zoe.clone(), ebb.clone());
+        tokio::spawn(async move {
+            for n in 0.. {
+                say(&store, &post(&ebb, &zoe, &format!("{n}")), at(n)).await;
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let mut copies = Vec::new();
+    while copies.last().is_none_or(|last| *last < 20) && copies.len() < 200 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let mut lines = Vec::new();
+        backup(&**store, &mut lines).await.unwrap();
+        let text = String::from_utf8(lines).unwrap();
+        let of = |table: &str| {
+            let rows = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+            rows.filter(|row| row[0] == table && row[1][0] == "busy")
+                .map(|row| row[1].clone())
+                .collect::<Vec<_>>()
+        };
+        let room = of("rooms")[0][2].as_u64().unwrap();
+        let mut said: Vec<u64> = of("messages").iter().map(|row| row[1].as_u64().unwrap()).collect();
+        said.sort_unstable();
+        assert_eq!(said, (1..=room).collect::<Vec<_>>(), "of one moment");
+        copies.push(room);
+    }
+    posting.abort();
+    let _ = posting.await;
+    assert!(copies.last() >= Some(&20) && copies.is_sorted(), "posts went on meanwhile: {copies:?}");
+    store.delete_account(&zoe).await.unwrap();
+}
+
+/// However many are made at once, there are never more than so many; and what one turns away stays within its own.
+async fn bounds_hold_for_a_crowd(store: &Arc<dyn Store>) {
+    let max = account(store, "Max", Role::Broadcaster).await;
+    let made: Vec<_> = (0..12)
+        .map(|n| Broadcast {
+            name: name(&format!("crowd{n}")),
+            owner: Some(max.clone()),
+            title: String::new(),
+            visibility: Visibility::Public,
+            made: NOON,
+        })
+        .collect();
+    let mut adding = tokio::task::JoinSet::new();
+    for new in made {
+        let store = store.clone();
+        adding.spawn(async move { store.add_broadcast_within(&new, 3).await.unwrap() });
+    }
+    assert_eq!(adding.join_all().await.into_iter().filter(|added| *added).count(), 3);
+    let own = store.broadcasts_of(&max, "", 100).await.unwrap();
+    assert_eq!(own.len(), 3);
+    let crowd = own[0].name.clone();
+    let mut adding = tokio::task::JoinSet::new();
+    for n in 0..12_u8 {
+        let (store, crowd) = (store.clone(), crowd.clone());
+        adding.spawn(async move {
+            let id = format!("crowd-{n}");
+            let key = PublishKey {
+                id: id.clone(),
+                broadcast: crowd.clone(),
+                digest: [n ^ 0xa5; 32],
+                label: String::new(),
+                made: NOON,
+            };
+            let link = ShareLink {
+                id: id.clone(),
+                broadcast: crowd.clone(),
+                made_by: None,
+                made: NOON,
+                expires: at(9),
+            };
+            let hook =
+                Webhook { id, broadcast: crowd, url: String::new(), secret: String::new(), made: NOON };
+            let key = store.add_key_within(&key, 4).await.unwrap();
+            let link = store.add_link_within(&link, 5).await.unwrap();
+            (key, link, store.add_webhook_within(&hook, 2).await.unwrap())
+        });
+    }
+    let added = adding.join_all().await;
+    let count = |which: fn(&(bool, bool, bool)) -> bool| added.iter().filter(|it| which(it)).count();
+    assert_eq!((count(|it| it.0), count(|it| it.1), count(|it| it.2)), (4, 5, 2));
+    let most = u32::try_from(DENIALS_OF_ONE).unwrap();
+    for holder in 0..=most {
+        let denial = Denial { broadcast: crowd.clone(), holder, until: at(60) };
+        let denied = store.deny(&denial, NOON).await;
+        assert_eq!(denied.is_ok(), holder < most, "{holder}: {denied:?}");
+    }
+    let later = Denial { broadcast: crowd.clone(), holder: most, until: at(200) };
+    assert_eq!(store.deny(&later, at(100)).await, Ok(()), "those that are over take no place");
+    store.sweep(at(300)).await.unwrap();
+    assert_eq!(store.delete_account(&max).await, Ok(true));
+}
+
+async fn whole(store: Arc<dyn Store>, empty: Arc<dyn Store>, torn: Arc<dyn Store>) {
     assert_eq!(store.migrate().await, Ok(VERSION));
     store.ping().await.unwrap();
     accounts_and_sessions(&store).await;
@@ -273,6 +396,7 @@ async fn whole(store: Arc<dyn Store>, empty: Arc<dyn Store>) {
     chat(&store).await;
     a_crowd_posts(&store).await;
     the_same_at_once_is_said_once(&store).await;
+    bounds_hold_for_a_crowd(&store).await;
 
     let mut lines = Vec::new();
     let count = backup(&*store, &mut lines).await.unwrap();
@@ -288,8 +412,8 @@ async fn whole(store: Arc<dyn Store>, empty: Arc<dyn Store>) {
     };
     assert_eq!(sorted(&again), sorted(&lines));
     assert!(restore(&*empty, lines.as_slice()).await.is_err(), "something is there");
-    let cut = &lines[..lines.len() - 20];
-    assert!(restore(&*store, cut).await.is_err());
+    torn_copies_leave_nothing(&lines, &torn).await;
+    while_posts_go_on(&store).await;
     deletion_deletes(&store).await;
 }
 
@@ -298,7 +422,8 @@ async fn sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let store = Sqlite::open(&folder.path().join("lobby.db")).unwrap();
     let empty = Sqlite::open(&folder.path().join("empty.db")).unwrap();
-    whole(Arc::new(store), Arc::new(empty)).await;
+    let torn = Sqlite::open(&folder.path().join("torn.db")).unwrap();
+    whole(Arc::new(store), Arc::new(empty), Arc::new(torn)).await;
 }
 
 #[tokio::test]
@@ -308,14 +433,19 @@ async fn postgresql() {
         return;
     };
     server.ask("CREATE DATABASE empty").unwrap();
+    server.ask("CREATE DATABASE torn").unwrap();
     let address = database::address(&[&server]);
     let store = lobby::store::Postgres::new(&address, 8).unwrap();
-    let empty = lobby::store::Postgres::new(&address.replace("dbname=postgres", "dbname=empty"), 2).unwrap();
+    let beside = |name: &str| {
+        let address = address.replace("dbname=postgres", &format!("dbname={name}"));
+        lobby::store::Postgres::new(&address, 2).unwrap()
+    };
+    let (empty, torn) = (beside("empty"), beside("torn"));
     // Two that start at once wait for each other.
     let store: Arc<dyn Store> = Arc::new(store);
     let (one, other) = tokio::join!(store.migrate(), store.migrate());
     assert_eq!((one, other), (Ok(VERSION), Ok(VERSION)));
-    whole(store, Arc::new(empty)).await;
+    whole(store, Arc::new(empty), Arc::new(torn)).await;
 }
 
 /// Sealed, and to whom: a server that only speaks TLS, its certificate looked at or not.

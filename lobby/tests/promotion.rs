@@ -68,6 +68,29 @@ async fn nor_when_the_primary_takes_connections_and_says_nothing() {
     again_and_again(Fate::Hangs).await;
 }
 
+/// A lock that somebody else holds, a disk that is slow: no other server takes writes, so there is nothing to change to.
+async fn a_primary_that_is_only_slow_is_waited_for(address: &str, store: &Arc<dyn Store>) {
+    let (other, connection) = tokio_postgres::connect(address, tokio_postgres::NoTls).await.unwrap();
+    let carried = tokio::spawn(connection);
+    other.batch_execute("BEGIN; LOCK TABLE accounts").await.unwrap();
+    let mut adding = tokio::task::JoinSet::new();
+    for name in ["eve", "bob"] {
+        let store = store.clone();
+        adding.spawn(async move {
+            let id = AccountId(name.into());
+            let new = NewAccount { id: &id, name, folded: name, password: "", role: Role::Viewer };
+            store.add_account(&new, UnixMillis::now()).await
+        });
+    }
+    // Long enough for the other server to be asked, more than once.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert!(adding.try_join_next().is_none(), "they wait");
+    other.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(adding.join_all().await, [Ok(()), Ok(())], "neither was given up");
+    drop(other);
+    carried.await.unwrap().unwrap();
+}
+
 /// How long after the standby was asked to be the primary the first write was acknowledged.
 async fn promoted(mut pair: database::Pair, fate: Fate) -> Duration {
     let address = database::address(&[&pair.primary, &pair.standby]);
@@ -84,6 +107,9 @@ async fn promoted(mut pair: database::Pair, fate: Fate) -> Duration {
         made: UnixMillis::now(),
     };
     store.add_broadcast(&new).await.unwrap();
+    if let Fate::Hangs = fate {
+        a_primary_that_is_only_slow_is_waited_for(&database::address(&[&pair.primary]), &store).await;
+    }
 
     let seen = Arc::new(Mutex::new(Seen::default()));
     let posting = {

@@ -5,7 +5,7 @@
 //!
 //! A balancer's answer holds those of the nodes that its settings name, so that asking one balancer may be enough.
 
-mod rows;
+pub(crate) mod rows;
 
 pub(crate) use rows::{Broadcast, Edge, Happened, Intake, Node};
 

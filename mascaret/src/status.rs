@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::sight::{Asked, Broadcast, Edge, Intake, Sight};
+use crate::sight::{Asked, Broadcast, Edge, Intake, Node, Sight};
 use crate::{DONE, cli, failed};
 
 /// Events that a person reads; `--json` has them all.
@@ -49,7 +50,7 @@ fn write_page(page: &mut String, sight: &Sight) -> std::fmt::Result {
             node.id,
             node.cpu_cores.map_or_else(none, |cores| format!("{cores:.2}")),
             node.resident_bytes.map_or_else(none, |bytes| format!("{} MB", bytes / 1_000_000)),
-            node.readiness
+            with_lobby(node)
         )?;
     }
     if !sight.edges.is_empty() {
@@ -86,6 +87,15 @@ fn write_page(page: &mut String, sight: &Sight) -> std::fmt::Result {
         writeln!(page, "  {} {}", event.clock(), event.text)?;
     }
     Ok(())
+}
+
+/// How ready it is, and how long it has had its lobby, or has not.
+fn with_lobby(node: &Node) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    match &node.lobby {
+        Some(lobby) => format!("{} · {}", node.readiness, lobby.shown(now)),
+        None => node.readiness.clone(),
+    }
 }
 
 /// One line for all of it.
@@ -175,7 +185,8 @@ fn none() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sight::{Happened, Node};
+    use crate::sight::Happened;
+    use crate::sight::rows::Linked;
 
     #[test]
     fn every_part_of_the_cluster_has_a_row() {
@@ -202,6 +213,7 @@ mod tests {
                 version: None,
                 cpu_cores: Some(0.5),
                 resident_bytes: Some(9_000_000),
+                lobby: Some(Linked { is_up: false, since_ms: 0 }),
             }],
             edges: vec![Edge {
                 id: "edge1".into(),
@@ -230,7 +242,7 @@ mod tests {
         let page = page(&sight);
         for part in [
             "1/1 edges ready · 1 broadcasts · 300 viewers · 900.0 Mbit/s · plenty",
-            "lb       127.0.0.31:9090    lb1                0.50      9 MB  ready",
+            "lb       127.0.0.31:9090    lb1                0.50      9 MB  ready · NO LOBBY for ",
             "edge1        ready (drain)      300      900.0   90 %",
             "3.2 ms",
             "ingest1 · leads · from 10.0.0.9:4000 · 3.1 Mbit/s in · a picture group each 2.0 s · the encoder is 1.5 s behind · 2 gaps",

@@ -117,16 +117,16 @@ fn every_metric_is_documented_and_every_row_is_told() {
     let edge =
         ["http=127.0.0.1:0", "https=127.0.0.1:0", "cores=1", "relay.listen=127.0.0.1:0", "lobby=127.0.0.1:1"];
     let edge = Role::start("edge", certs, &edge);
-    held_to_the_page("edge", &edge.told("mascaret_edge_ready"));
+    held_to_the_page("edge", &edge.told("mascaret_edge_lobby_linked"));
     let store = format!("store.sqlite={}", files.path().join("lobby.db").display());
     let lobby = Role::start("lobby", certs, &["http=127.0.0.1:0", "link=127.0.0.1:0", &store]);
     held_to_the_page("lobby", &lobby.told("mascaret_lobby_"));
     match node::program::transcode(None) {
         Err(error) => println!("an ingest's tables are not looked at: {error}"),
         Ok(_) => {
-            let ingest = ["rtmp=127.0.0.1:0", "edgefan=127.0.0.1:0", "open=true"];
+            let ingest = ["rtmp=127.0.0.1:0", "edgefan=127.0.0.1:0", "open=true", "lobby=127.0.0.1:1"];
             let ingest = Role::start("ingest", certs, &ingest);
-            held_to_the_page("ingest", &ingest.told("mascaret_ingest_connections"));
+            held_to_the_page("ingest", &ingest.told("mascaret_ingest_lobby_linked"));
         }
     }
 }

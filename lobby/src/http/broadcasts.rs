@@ -73,14 +73,16 @@ pub(super) async fn make(
         return Err(Fault::Forbidden("only broadcasters may; ask an administrator"));
     }
     let name = BroadcastId::parse(&new.name).map_err(|error| Fault::Bad(error.to_string()))?;
-    let limit = lobby.settings.broadcasts.value();
-    if lobby.store.broadcasts_of_count(&who.account).await? >= limit {
-        return Err(Fault::Conflict(format!("you have {limit} broadcasts already")));
+    if new.visibility == Visibility::Private {
+        lobby.one_more_private().await?;
     }
+    let limit = lobby.settings.broadcasts.value();
     let title = new.title.map(|title| title.as_str().to_owned()).unwrap_or_default();
     let (owner, made) = (Some(who.account.clone()), UnixMillis::now());
     let broadcast = Broadcast { name, owner, title, visibility: new.visibility, made };
-    lobby.store.add_broadcast(&broadcast).await?;
+    if !lobby.store.add_broadcast_within(&broadcast, limit).await? {
+        return Err(Fault::Conflict(format!("you have {limit} broadcasts already")));
+    }
     lobby.desk.open(&*lobby.store, &broadcast.name).await?;
     lobby.tell_edges().await?;
     Ok((StatusCode::CREATED, axum::Json(shown(&broadcast, Some(&who)))))
@@ -131,6 +133,9 @@ pub(super) async fn change(
 ) -> Result<StatusCode, Fault> {
     let broadcast = run_by(&lobby, &who, &text).await?;
     let title = change.title.as_ref().map(Title::as_str);
+    if change.visibility == Some(Visibility::Private) && broadcast.visibility != Visibility::Private {
+        lobby.one_more_private().await?;
+    }
     if !lobby.store.change_broadcast(&broadcast.name, title, change.visibility).await? {
         return Err(NONE);
     }

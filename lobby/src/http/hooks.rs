@@ -42,9 +42,8 @@ pub(super) async fn make(
     if !lobby.reach.takes(address.host().unwrap_or_default()) {
         return Err(Fault::Bad("that address is of a private network or of this machine".into()));
     }
-    one_more(lobby.store.webhooks_of(&broadcast.name, WEBHOOKS).await?.len() as u64, WEBHOOKS, "webhooks")?;
     let hook = Webhook { id: id(), broadcast: broadcast.name, url, secret: word(), made: UnixMillis::now() };
-    lobby.store.add_webhook(&hook).await?;
+    one_more(lobby.store.add_webhook_within(&hook, WEBHOOKS).await?, WEBHOOKS, "webhooks")?;
     Ok(made(json!({ "id": hook.id, "url": hook.url, "secret": hook.secret })))
 }
 

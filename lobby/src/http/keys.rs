@@ -46,9 +46,8 @@ pub(super) async fn make(
     Owned { broadcast, .. }: Owned,
     Json(asked): Json<NewKey>,
 ) -> Result<(StatusCode, axum::Json<Value>), Fault> {
-    one_more(lobby.store.key_count(&broadcast.name).await?, KEYS, "keys")?;
     let (key, kept) = new(&broadcast, &asked);
-    lobby.store.add_key(&kept).await?;
+    one_more(lobby.store.add_key_within(&kept, KEYS).await?, KEYS, "keys")?;
     Ok(shown_once(&key, &kept))
 }
 

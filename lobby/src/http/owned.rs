@@ -31,9 +31,9 @@ impl FromRequestParts<Arc<Lobby>> for Owned {
     }
 }
 
-/// One more, if it has fewer than so many.
-pub(super) fn one_more(has: u64, limit: u64, what: &str) -> Result<(), Fault> {
-    match has < limit {
+/// One more was added, unless it had so many.
+pub(super) fn one_more(was_added: bool, limit: u64, what: &str) -> Result<(), Fault> {
+    match was_added {
         true => Ok(()),
         false => Err(Fault::Conflict(format!("it has {limit} {what} already; take one away"))),
     }

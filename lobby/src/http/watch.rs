@@ -57,10 +57,10 @@ pub(super) async fn ticket(
     if denials.iter().any(|it| it.broadcast == broadcast.name && it.holder == holder) {
         return Err(NONE);
     }
-    let keys = lobby.ticket_keys.as_ref();
+    let keys = lobby.ticket_keys.sealing();
     let keys = keys.ok_or(Fault::Forbidden("this lobby has no ticket key (lobby.tickets.key)"))?;
     let expires = until.min(now.plus(lobby.settings.tickets.lifetime.duration()));
-    let token = share::ticket(keys, &broadcast.name, holder, expires);
+    let token = share::ticket(&keys, &broadcast.name, holder, expires);
     Ok(axum::Json(
         json!({ "token": token.to_string(), "path": format!("/v/{token}/{}/index.m3u8", broadcast.name), "expires_ms": expires }),
     ))
@@ -92,12 +92,11 @@ pub(super) async fn make_link(
     if !(1..=LINK_HOURS).contains(&hours) {
         return Err(Fault::Bad(format!("a link is good for 1 to {LINK_HOURS} hours")));
     }
-    one_more(lobby.store.links_of(&broadcast.name, LINKS).await?.len() as u64, LINKS, "links")?;
     let now = UnixMillis::now();
     let expires = UnixMillis((now.0 / 1000 + hours as i64 * 3600) * 1000);
     let link =
         ShareLink { id: id(), broadcast: broadcast.name, made_by: Some(who.account), made: now, expires };
-    lobby.store.add_link(&link).await?;
+    one_more(lobby.store.add_link_within(&link, LINKS).await?, LINKS, "links")?;
     let word = share::seal_link(&lobby.share_secret, &link);
     Ok(made(json!({ "id": link.id, "link": word, "expires_ms": expires })))
 }

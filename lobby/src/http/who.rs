@@ -23,11 +23,16 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// The value of our cookie, if it may be one of ours.
+/// The value of our cookie, if it may be one of ours. Two that differ are none: a neighbour under the same domain can plant
+/// one, and which of them comes first is his to choose.
 pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.find(|(name, _)| *name == COOKIE)?;
+    let pairs = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut ours = pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value);
+    let value = ours.next()?;
+    if ours.any(|other| other != value) {
+        return None;
+    }
     (value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(value)
 }
 

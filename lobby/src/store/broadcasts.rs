@@ -68,19 +68,24 @@ fn broadcast(row: &Row) -> Result<Broadcast, StoreError> {
     })
 }
 
+/// With its room.
+pub(super) fn add(new: &Broadcast) -> Vec<Step> {
+    let log = i64::from(u32::from_be_bytes(crate::secret::random()));
+    let values = [
+        new.name.as_str().into(),
+        new.owner.as_ref().map(|id| id.0.as_str()).into(),
+        new.title.as_str().into(),
+        new.visibility.as_str().into(),
+        new.made.into(),
+    ];
+    let room = Step::new(sql::ROOM_ADD, [new.name.as_str().into(), log.into()]);
+    vec![Step::new(sql::BROADCAST_ADD, values).needing_a_row(), room]
+}
+
 impl dyn Store + '_ {
     /// Adds one with its chat room; [`StoreError::Conflict`] where the name is taken.
     pub async fn add_broadcast(&self, new: &Broadcast) -> Result<(), StoreError> {
-        let log = i64::from(u32::from_be_bytes(crate::secret::random()));
-        let values = [
-            new.name.as_str().into(),
-            new.owner.as_ref().map(|id| id.0.as_str()).into(),
-            new.title.as_str().into(),
-            new.visibility.as_str().into(),
-            new.made.into(),
-        ];
-        let room = Step::new(sql::ROOM_ADD, [new.name.as_str().into(), log.into()]);
-        self.transact(vec![Step::new(sql::BROADCAST_ADD, values).needing_a_row(), room]).await.map(drop)
+        self.transact(add(new)).await.map(drop)
     }
 
     /// The one of that name.

@@ -1,8 +1,12 @@
 //! Who may watch what is private: links that were shared, and who was turned away again.
 
 use super::broadcasts::name;
-use super::{AccountId, Row, Step, Store, StoreError, UnixMillis, sql};
+use super::{AccountId, Outcome, Row, Step, Store, StoreError, UnixMillis, sql};
 use media::BroadcastId;
+
+/// Holders of tickets that one broadcast turns away at once. What all broadcasts do fits into what edges are told, even of an
+/// account that does so with all it may have.
+pub const DENIALS_OF_ONE: u64 = 128;
 
 /// A link with which whoever has it may watch, until it is over. The link itself is signed; this is what it is known by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,14 +52,7 @@ fn denial(row: &Row) -> Result<Denial, StoreError> {
 impl dyn Store + '_ {
     /// Adds one.
     pub async fn add_link(&self, link: &ShareLink) -> Result<(), StoreError> {
-        let values = [
-            link.id.as_str().into(),
-            link.broadcast.as_str().into(),
-            link.made_by.as_ref().map(|id| id.0.as_str()).into(),
-            link.made.into(),
-            link.expires.into(),
-        ];
-        self.transact(vec![Step::new(sql::LINK_ADD, values)]).await.map(drop)
+        self.transact(vec![add(link)]).await.map(drop)
     }
 
     /// The link of that name, if it was not taken back; it may be over.
@@ -70,15 +67,24 @@ impl dyn Store + '_ {
         self.look(step).await?.iter().map(link).collect()
     }
 
-    /// Takes one back and turns its holders away; false if there is none.
+    /// Takes one back and turns its holders away; false if there is none. [`StoreError::Conflict`] where so many are turned
+    /// away already.
     pub async fn delete_link(&self, denial: &Denial, id: &str, now: UnixMillis) -> Result<bool, StoreError> {
         let gone = Step::new(sql::LINK_DELETE, [id.into(), denial.broadcast.as_str().into()]).needing_a_row();
-        Ok(matches!(self.transact(vec![gone, deny(denial, now)]).await?, super::Outcome::Done(_)))
+        let steps = std::iter::once(gone).chain(deny(denial, now)).collect();
+        match self.transact(steps).await? {
+            Outcome::Done(_) => Ok(true),
+            Outcome::Undone(0) => Ok(false),
+            Outcome::Undone(_) => Err(full()),
+        }
     }
 
-    /// Turns a holder away.
+    /// Turns a holder away; [`StoreError::Conflict`] where there is no such broadcast, or it turns so many away already.
     pub async fn deny(&self, denial: &Denial, now: UnixMillis) -> Result<(), StoreError> {
-        self.transact(vec![deny(denial, now)]).await.map(drop)
+        match self.transact(deny(denial, now)).await? {
+            Outcome::Done(_) => Ok(()),
+            Outcome::Undone(_) => Err(full()),
+        }
     }
 
     /// Takes that back; false if there was none.
@@ -93,8 +99,30 @@ impl dyn Store + '_ {
     }
 }
 
-fn deny(denial: &Denial, now: UnixMillis) -> Step {
-    let values =
-        [denial.broadcast.as_str().into(), i64::from(denial.holder).into(), denial.until.into(), now.into()];
-    Step::new(sql::DENIAL_ADD, values)
+pub(super) fn add(link: &ShareLink) -> Step {
+    let values = [
+        link.id.as_str().into(),
+        link.broadcast.as_str().into(),
+        link.made_by.as_ref().map(|id| id.0.as_str()).into(),
+        link.made.into(),
+        link.expires.into(),
+    ];
+    Step::new(sql::LINK_ADD, values).needing_a_row()
+}
+
+/// Only while the broadcast has room: what one turns away must not take the place of what another does.
+fn deny(denial: &Denial, now: UnixMillis) -> Vec<Step> {
+    let broadcast = denial.broadcast.as_str();
+    let values = [broadcast.into(), i64::from(denial.holder).into(), denial.until.into(), now.into()];
+    vec![
+        Step::new(sql::BROADCAST_HOLD, [broadcast.into()]).needing_a_row(),
+        Step::new(sql::DENIALS_ROOM, [broadcast.into(), now.into(), DENIALS_OF_ONE.into()]).needing_a_row(),
+        Step::new(sql::DENIAL_ADD, values),
+    ]
+}
+
+fn full() -> StoreError {
+    StoreError::Conflict(format!(
+        "a broadcast turns at most {DENIALS_OF_ONE} holders of tickets away at once"
+    ))
 }

@@ -9,6 +9,7 @@
 //! so (`sql::tests`).
 
 mod accounts;
+mod bounds;
 mod broadcasts;
 mod chat;
 mod invites;
@@ -27,7 +28,7 @@ pub use accounts::{Account, AccountId, NewAccount};
 pub use broadcasts::{Broadcast, Visibility};
 pub use chat::{ChatMessage, MessageKind, Post, PostRefusal, Posted, Restraint, RestraintKind, Room};
 pub use invites::Invite;
-pub use links::{Denial, ShareLink};
+pub use links::{DENIALS_OF_ONE, Denial, ShareLink};
 pub use postgres::Postgres;
 pub use publish_keys::{KeyDigest, PublishKey};
 pub use schema::VERSION;
@@ -217,6 +218,15 @@ impl Outcome {
     }
 }
 
+/// What an empty store is filled with.
+#[derive(Debug)]
+pub enum Filling {
+    /// One row.
+    Row(Step),
+    /// That was all of it: it holds.
+    Whole,
+}
+
 /// Why the store did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -260,6 +270,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Reads these as they stand at one moment, row by row, each with the number of its step.
     fn snapshot(&self, steps: Vec<Step>, rows: tokio::sync::mpsc::Sender<(usize, Row)>) -> Later<'_, ()>;
+
+    /// Carries out every step that comes, in one transaction; whether it holds, which it does only if [`Filling::Whole`] came
+    /// last. Nothing else is written meanwhile.
+    fn fill(&self, rows: tokio::sync::mpsc::Receiver<Filling>) -> Later<'_, bool>;
 
     /// Brings the tables to [`VERSION`]; refuses those that are beyond it.
     fn migrate(&self) -> Later<'_, i64>;

@@ -3,12 +3,12 @@
 //! The address names all of them (`host=db1,db2`): each new connection goes to whichever takes writes (`servers`), so that
 //! after a promotion the next transaction finds the new primary by itself. A connection that failed, or whose server has
 //! become a standby, is not used again, nor are those that lay idle beside it: they lead to the same machine, and each
-//! would cost somebody a wait. Durability is the server's: with `synchronous_commit = on` and a synchronous standby, what
+//! would cost somebody a wait. Nor is a server waited for once another takes writes (`servers`). Durability is the server's: with `synchronous_commit = on` and a synchronous standby, what
 //! is acknowledged here is on both.
 
 use super::schema::{APPLIED, FOUND, MIGRATIONS, VERSION, VERSIONS};
 use super::servers::Servers;
-use super::{Later, Outcome, Row, Step, Store, StoreError, UnixMillis, Value};
+use super::{Filling, Later, Outcome, Row, Step, Store, StoreError, UnixMillis, Value};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use std::fmt;
 use std::time::Duration;
@@ -21,6 +21,9 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 const PLACE_WITHIN: Duration = Duration::from_secs(2);
 /// How long a transaction may take: past it its connection is given up, and whether it held is not known.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// An answer that takes longer has the other servers asked whether one of them takes writes by now, and so often again.
+const LATE_AFTER: Duration = Duration::from_millis(300);
+const LOOK_EVERY: Duration = Duration::from_millis(150);
 /// Two lobbies that start at once migrate one after the other: the key of the advisory lock, "mascaret" in ASCII.
 const MIGRATING: i64 = i64::from_be_bytes(*b"mascaret");
 
@@ -28,6 +31,7 @@ const MIGRATING: i64 = i64::from_be_bytes(*b"mascaret");
 #[derive(Clone)]
 pub struct Postgres {
     pool: Pool,
+    servers: Servers,
 }
 
 impl fmt::Debug for Postgres {
@@ -42,23 +46,56 @@ impl Postgres {
     pub fn new(address: &str, connections: usize) -> Result<Self, StoreError> {
         let servers = Servers::parse(address, ANSWER_WITHIN)?;
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let pool = Pool::builder(Manager::from_connect(servers.config(), servers, recycling))
+        let pool = Pool::builder(Manager::from_connect(servers.config(), servers.clone(), recycling))
             .max_size(connections.max(1))
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(PLACE_WITHIN))
             .create_timeout(Some(PLACE_WITHIN))
             .build()
             .map_err(|error| StoreError::Broken(error.to_string()))?;
-        Ok(Self { pool })
+        Ok(Self { pool, servers })
     }
 
     async fn connection(&self) -> Result<Object, StoreError> {
-        self.pool.get().await.map_err(|error| match error {
-            PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => {
-                StoreError::Busy { waiting: self.pool.status().waiting }
+        loop {
+            let connection = self.pool.get().await.map_err(|error| match error {
+                PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => {
+                    StoreError::Busy { waiting: self.pool.status().waiting }
+                }
+                error => StoreError::Unavailable(told(&error)),
+            })?;
+            if Object::metrics(&connection).created >= self.servers.leader().borrow().since {
+                return Ok(connection);
             }
-            error => StoreError::Unavailable(told(&error)),
-        })
+            // To whoever took writes before; there are as many as the pool holds at most.
+            drop(Object::take(connection));
+        }
+    }
+
+    /// Waits for an answer, as long as nobody else takes writes and it does not take too long.
+    async fn answer<T>(
+        servers: &Servers,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let (mut leader, began) = (servers.leader(), tokio::time::Instant::now());
+        let mut look = tokio::time::interval_at(began + LATE_AFTER, LOOK_EVERY);
+        let waited = async {
+            loop {
+                tokio::select! {
+                    // It ends only with the servers, of which this is one.
+                    _ = leader.changed() => return StoreError::Unavailable("another server takes writes now".into()),
+                    () = tokio::time::sleep_until(began + ANSWER_WITHIN) => {
+                        return StoreError::Unavailable(format!("no answer within {} s", ANSWER_WITHIN.as_secs()));
+                    }
+                    _ = look.tick() => servers.look(),
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            result = work => result,
+            error = waited => Err(error),
+        }
     }
 
     /// Runs with a connection that is given up unless all went well or the server only has a rule against it. To its end,
@@ -93,22 +130,19 @@ impl Postgres {
     }
 }
 
-async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let late = |_| StoreError::Unavailable(format!("no answer within {} s", ANSWER_WITHIN.as_secs()));
-    tokio::time::timeout(ANSWER_WITHIN, work).await.map_err(late)?
-}
-
 impl Store for Postgres {
     fn transact(&self, steps: Vec<Step>) -> Later<'_, Outcome> {
+        let servers = self.servers.clone();
         self.with(move |mut connection| async move {
-            let result = within(transact(&mut connection, &steps)).await;
+            let result = Self::answer(&servers, transact(&mut connection, &steps)).await;
             (connection, result)
         })
     }
 
     fn look(&self, step: Step) -> Later<'_, Vec<Row>> {
+        let servers = self.servers.clone();
         self.with(move |connection| async move {
-            let result = within(async { rows(&connection, &step).await }).await;
+            let result = Self::answer(&servers, async { rows(&connection, &step).await }).await;
             (connection, result)
         })
     }
@@ -116,6 +150,13 @@ impl Store for Postgres {
     fn snapshot(&self, steps: Vec<Step>, to: mpsc::Sender<(usize, Row)>) -> Later<'_, ()> {
         self.with(move |mut connection| async move {
             let result = snapshot(&mut connection, &steps, &to).await;
+            (connection, result)
+        })
+    }
+
+    fn fill(&self, rows: mpsc::Receiver<Filling>) -> Later<'_, bool> {
+        self.with(move |mut connection| async move {
+            let result = fill(&mut connection, rows).await;
             (connection, result)
         })
     }
@@ -195,6 +236,22 @@ async fn snapshot(
         }
     }
     transaction.commit().await.map_err(|error| said(&error))
+}
+
+async fn fill(connection: &mut Object, mut filling: mpsc::Receiver<Filling>) -> Result<bool, StoreError> {
+    let transaction = connection.transaction().await.map_err(|error| said(&error))?;
+    loop {
+        match filling.recv().await {
+            Some(Filling::Row(step)) => {
+                let statement = transaction.prepare_cached(step.sql).await.map_err(|error| said(&error))?;
+                transaction.execute(&statement, &values(&step)).await.map_err(|error| said(&error))?;
+            }
+            Some(Filling::Whole) => {
+                return transaction.commit().await.map(|()| true).map_err(|error| said(&error));
+            }
+            None => return transaction.rollback().await.map(|()| false).map_err(|error| said(&error)),
+        }
+    }
 }
 
 async fn migrate(connection: &mut Object) -> Result<i64, StoreError> {

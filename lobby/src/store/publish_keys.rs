@@ -42,7 +42,7 @@ fn digests(rows: &[Row]) -> Result<Vec<KeyDigest>, StoreError> {
     rows.iter().map(|row| row.bytes(0)).collect()
 }
 
-fn add(key: &PublishKey) -> Step {
+pub(super) fn add(key: &PublishKey) -> Step {
     let values = [
         key.id.as_str().into(),
         key.broadcast.as_str().into(),

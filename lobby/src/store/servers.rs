@@ -1,7 +1,9 @@
 //! PostgreSQL's servers, and the way to whichever of them takes writes.
 //!
 //! All are asked at once and the first that takes writes wins: one that hangs (its machine accepts and nobody answers)
-//! holds nobody up, as it would if they were asked in turn. With `sslmode=require` what is said is sealed from those who
+//! holds nobody up, as it would if they were asked in turn. Who waits long for an answer has the others asked whether one of
+//! them takes writes by now ([`Servers::look`]); when one does, nobody waits for the old one any more. A server that is only
+//! slow is waited for, because no other takes writes beside it. With `sslmode=require` what is said is sealed from those who
 //! listen; with `verify-full` the server also proves its name, to the certificates of `sslrootcert`.
 
 use super::StoreError;
@@ -16,9 +18,11 @@ use std::future::{Future, pending};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
@@ -37,6 +41,16 @@ type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub(super) struct Servers {
     each: Vec<Config>,
     tls: Tls,
+    leader: Arc<watch::Sender<Leader>>,
+    is_looking: Arc<AtomicBool>,
+}
+
+/// Which server takes writes, as far as is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leader {
+    nth: Option<usize>,
+    /// Connections that are older lead to another.
+    pub(super) since: Instant,
 }
 
 impl Servers {
@@ -66,7 +80,52 @@ impl Servers {
             return Err(broken("it names no host".into()));
         }
         let each = (0..hosts).map(|nth| alone(&all, nth, tls.is_some(), answer_within)).collect();
-        Ok(Self { each, tls: Tls(tls) })
+        let (leader, _) = watch::channel(Leader { nth: None, since: Instant::now() });
+        Ok(Self { each, tls: Tls(tls), leader: Arc::new(leader), is_looking: Arc::default() })
+    }
+
+    /// Who takes writes; changes when that is another.
+    pub(super) fn leader(&self) -> watch::Receiver<Leader> {
+        self.leader.subscribe()
+    }
+
+    fn leads(&self, nth: usize) {
+        self.leader.send_if_modified(|leader| {
+            let is_another = leader.nth.is_some_and(|before| before != nth);
+            if leader.nth != Some(nth) {
+                *leader =
+                    Leader { nth: Some(nth), since: if is_another { Instant::now() } else { leader.since } };
+            }
+            is_another
+        });
+    }
+
+    /// Asks, on a task of its own and once at a time, whether another server takes writes by now than the one that is late.
+    pub(super) fn look(&self) {
+        let known = self.leader.borrow().nth;
+        if self.each.len() < 2 || known.is_none() || self.is_looking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let servers = self.clone();
+        tokio::spawn(async move {
+            let mut asked = JoinSet::new();
+            for (nth, one) in servers.each.iter().cloned().enumerate().filter(|(nth, _)| Some(*nth) != known)
+            {
+                let tls = servers.tls.clone();
+                asked.spawn(async move {
+                    let taken = tokio::time::timeout(CONNECT_WITHIN, one.connect(tls)).await;
+                    matches!(taken, Ok(Ok(_))).then_some(nth)
+                });
+            }
+            while let Some(next) = asked.join_next().await {
+                if let Ok(Some(nth)) = next {
+                    tracing::warn!(server = nth, "another database takes writes now");
+                    servers.leads(nth);
+                    break;
+                }
+            }
+            servers.is_looking.store(false, Ordering::Release);
+        });
     }
 
     /// What the pool shows of itself: the first.
@@ -76,9 +135,9 @@ impl Servers {
 
     async fn dial(&self) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
         let mut asked = JoinSet::new();
-        for one in &self.each {
-            let (one, tls) = (one.clone(), self.tls.clone());
-            asked.spawn(async move { one.connect(tls).await });
+        for (nth, one) in self.each.iter().cloned().enumerate() {
+            let tls = self.tls.clone();
+            asked.spawn(async move { one.connect(tls).await.map(|connected| (nth, connected)) });
         }
         let until = tokio::time::Instant::now() + CONNECT_WITHIN;
         let mut refused = None;
@@ -94,7 +153,8 @@ impl Servers {
                 },
             };
             match next {
-                Some(Ok(Ok((client, connection)))) => {
+                Some(Ok(Ok((nth, (client, connection))))) => {
+                    self.leads(nth);
                     let carried = tokio::spawn(async move {
                         if let Err(error) = connection.await {
                             tracing::debug!(

@@ -25,6 +25,8 @@ texts! {
     ACCOUNT_PASSWORD = "UPDATE accounts SET password = $1 WHERE id = $2 RETURNING id";
     ACCOUNT_DELETE = "DELETE FROM accounts WHERE id = $1 RETURNING id";
 
+    ACCOUNT_HOLD = "UPDATE accounts SET role = role WHERE id = $1 RETURNING id";
+
     SESSION_ADD = "INSERT INTO sessions (digest, account, made_ms, expires_ms) VALUES ($1, $2, $3, $4) RETURNING account";
     SESSION_BY_DIGEST = "SELECT s.account, s.made_ms, s.expires_ms, a.name, a.role FROM sessions s JOIN accounts a ON a.id = s.account WHERE s.digest = $1 AND s.expires_ms > $2";
     SESSION_END = "DELETE FROM sessions WHERE digest = $1 RETURNING account";
@@ -46,11 +48,15 @@ texts! {
     BROADCASTS_OF_COUNT = "SELECT COUNT(*) FROM broadcasts WHERE owner = $1";
     BROADCASTS_SEEN = "SELECT name, owner, title, visibility, made_ms FROM broadcasts WHERE visibility = 'public' AND name > $1 ORDER BY name LIMIT $2";
     BROADCASTS_PRIVATE = "SELECT name FROM broadcasts WHERE visibility = 'private' ORDER BY name LIMIT $1";
+    /// Takes the broadcast until the transaction ends.
+    BROADCAST_HOLD = "UPDATE broadcasts SET owner = owner WHERE name = $1 RETURNING name";
+    BROADCASTS_ROOM = "SELECT id FROM accounts WHERE id = $1 AND (SELECT COUNT(*) FROM broadcasts WHERE owner = $1) < $2";
     BROADCAST_VISIBILITY = "UPDATE broadcasts SET visibility = $1 WHERE name = $2 RETURNING name";
     BROADCAST_TITLE = "UPDATE broadcasts SET title = $1 WHERE name = $2 RETURNING name";
     BROADCAST_DELETE = "DELETE FROM broadcasts WHERE name = $1 RETURNING name";
 
     KEY_ADD = "INSERT INTO publish_keys (id, broadcast, digest, label, made_ms) VALUES ($1, $2, $3, $4, $5) RETURNING id";
+    KEYS_ROOM = "SELECT name FROM broadcasts WHERE name = $1 AND (SELECT COUNT(*) FROM publish_keys WHERE broadcast = $1) < $2";
     KEY_BY_DIGEST = "SELECT id, broadcast, digest, label, made_ms FROM publish_keys WHERE digest = $1 AND broadcast = $2";
     KEYS_OF = "SELECT id, broadcast, digest, label, made_ms FROM publish_keys WHERE broadcast = $1 ORDER BY made_ms, id";
     KEY_REVOKE = "DELETE FROM publish_keys WHERE id = $1 AND broadcast = $2 RETURNING digest";
@@ -58,11 +64,13 @@ texts! {
     KEY_COUNT = "SELECT COUNT(*) FROM publish_keys WHERE broadcast = $1";
 
     LINK_ADD = "INSERT INTO share_links (id, broadcast, made_by, made_ms, expires_ms) VALUES ($1, $2, $3, $4, $5) RETURNING id";
+    LINKS_ROOM = "SELECT name FROM broadcasts WHERE name = $1 AND (SELECT COUNT(*) FROM share_links WHERE broadcast = $1) < $2";
     LINK_BY_ID = "SELECT id, broadcast, made_by, made_ms, expires_ms FROM share_links WHERE id = $1 AND broadcast = $2";
     LINKS_OF = "SELECT id, broadcast, made_by, made_ms, expires_ms FROM share_links WHERE broadcast = $1 ORDER BY made_ms DESC LIMIT $2";
     LINK_DELETE = "DELETE FROM share_links WHERE id = $1 AND broadcast = $2 RETURNING expires_ms";
     LINKS_OVER = "DELETE FROM share_links WHERE expires_ms <= $1 RETURNING id";
     DENIAL_ADD = "INSERT INTO denials (broadcast, holder, until_ms, made_ms) VALUES ($1, $2, $3, $4) ON CONFLICT (broadcast, holder) DO UPDATE SET until_ms = excluded.until_ms RETURNING holder";
+    DENIALS_ROOM = "SELECT name FROM broadcasts WHERE name = $1 AND (SELECT COUNT(*) FROM denials WHERE broadcast = $1 AND until_ms > $2) < $3";
     DENIALS = "SELECT broadcast, holder, until_ms FROM denials WHERE until_ms > $1 ORDER BY made_ms DESC, holder LIMIT $2";
     DENIAL_DELETE = "DELETE FROM denials WHERE broadcast = $1 AND holder = $2 RETURNING holder";
     DENIALS_OVER = "DELETE FROM denials WHERE until_ms <= $1 RETURNING holder";
@@ -91,10 +99,12 @@ texts! {
     RESTRAINTS = "SELECT r.broadcast, r.account, r.kind, r.until_ms, a.name FROM restraints r JOIN accounts a ON a.id = r.account WHERE r.broadcast = $1 AND (r.until_ms IS NULL OR r.until_ms > $2) ORDER BY r.made_ms DESC LIMIT $3";
 
     WEBHOOK_ADD = "INSERT INTO webhooks (id, broadcast, url, secret, made_ms) VALUES ($1, $2, $3, $4, $5) RETURNING id";
+    WEBHOOKS_ROOM = "SELECT name FROM broadcasts WHERE name = $1 AND (SELECT COUNT(*) FROM webhooks WHERE broadcast = $1) < $2";
     WEBHOOKS_OF = "SELECT id, broadcast, url, secret, made_ms FROM webhooks WHERE broadcast = $1 ORDER BY made_ms, id LIMIT $2";
     WEBHOOK_DELETE = "DELETE FROM webhooks WHERE id = $1 AND broadcast = $2 RETURNING id";
 
     SECRET_PUT = "INSERT INTO secrets (name, secret) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    SECRETS_OUT = "DELETE FROM secrets RETURNING name";
     SECRET = "SELECT secret FROM secrets WHERE name = $1";
 }
 

@@ -5,7 +5,7 @@
 //! answered outlives the power.
 
 use super::schema::{APPLIED, FOUND, MIGRATIONS, VERSION, VERSIONS};
-use super::{Later, Outcome, Row, Step, Store, StoreError, UnixMillis, Value};
+use super::{Filling, Later, Outcome, Row, Step, Store, StoreError, UnixMillis, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 use std::path::{Path, PathBuf};
@@ -27,6 +27,7 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 enum Job {
     Transact(Vec<Step>, Reply<Outcome>),
     Migrate(Reply<i64>),
+    Fill(mpsc::Receiver<Filling>, Reply<bool>),
 }
 
 enum Look {
@@ -120,6 +121,14 @@ impl Store for Sqlite {
         })
     }
 
+    fn fill(&self, rows: mpsc::Receiver<Filling>) -> Later<'_, bool> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            queue(&self.jobs, Job::Fill(rows, reply))?;
+            heard(answer).await
+        })
+    }
+
     fn migrate(&self) -> Later<'_, i64> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
@@ -145,10 +154,26 @@ fn write(mut connection: Connection, jobs: &Receiver<Job>) {
                     // Whoever asks for it waits for it before anything else.
                     let _ = reply.send(migrate(&mut connection));
                 }
+                Job::Fill(rows, reply) => {
+                    let _ = reply.send(fill(&mut connection, rows));
+                }
             }
         }
         if !transactions.is_empty() {
             commit(&mut connection, transactions);
+        }
+    }
+}
+
+fn fill(connection: &mut Connection, mut filling: mpsc::Receiver<Filling>) -> Result<bool, StoreError> {
+    let begun = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate);
+    let transaction = begun.map_err(|error| said(&error))?;
+    loop {
+        match filling.blocking_recv() {
+            Some(Filling::Row(step)) => drop(rows(&transaction, &step)?),
+            Some(Filling::Whole) => return transaction.commit().map(|()| true).map_err(|error| said(&error)),
+            // Dropped, it rolls back.
+            None => return Ok(false),
         }
     }
 }

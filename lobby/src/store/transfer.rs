@@ -5,16 +5,15 @@
 //! writes it to a file keeps that file to himself.
 
 use super::schema::{TABLES, VERSION};
-use super::{Row, Step, Store, StoreError, Value};
+use super::{Filling, Row, Step, Store, StoreError, Value, sql};
 use serde_json::{Value as Json, json};
 use std::io::{self, BufRead, Write};
+use tokio::sync::mpsc::Sender;
 
 /// The longest line that is read back: the longest row has a message, a hash or a URL in it.
 pub const BACKUP_LINE_BYTES: u64 = 64 << 10;
-/// Rows on their way to the file.
+/// Rows on their way to the file, or from it.
 const ROWS: usize = 256;
-/// Rows filled in at once.
-const ROWS_TOGETHER: usize = 200;
 
 /// Why a backup cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -65,15 +64,27 @@ pub async fn backup(store: &dyn Store, mut to: impl Write) -> Result<u64, Transf
     Ok(count)
 }
 
-/// Fills an empty database; how many rows.
-pub async fn restore(store: &dyn Store, mut from: impl BufRead) -> Result<u64, TransferError> {
+/// Fills an empty database, in one transaction: a copy that is cut short, or is none, leaves nothing there. How many rows.
+pub async fn restore(store: &dyn Store, from: impl BufRead) -> Result<u64, TransferError> {
     for table in TABLES.iter().filter(|table| table.name != "secrets") {
         let rows = store.look(Step::new(table.select, [])).await?.len();
         if rows > 0 {
             return Err(TransferError::NotEmpty { table: table.name, rows });
         }
     }
-    let (mut line, mut count, mut text, mut waiting) = (0, 0, String::new(), Vec::new());
+    let (tell, rows) = tokio::sync::mpsc::channel(ROWS);
+    let (read, filled) = tokio::join!(read(from, tell), store.fill(rows));
+    // A row that the database does not take ends the reading early: what it said of it is the reason.
+    let (count, is_whole) = (read?, filled?);
+    match is_whole {
+        true => Ok(count),
+        false => Err(StoreError::Broken("the backup was not taken to its end".into()).into()),
+    }
+}
+
+/// Reads all of it into `rows`; dropped before the end, nothing of it holds.
+async fn read(mut from: impl BufRead, rows: Sender<Filling>) -> Result<u64, TransferError> {
+    let (mut line, mut count, mut text) = (0, 0, String::new());
     loop {
         line += 1;
         text.clear();
@@ -84,9 +95,10 @@ pub async fn restore(store: &dyn Store, mut from: impl BufRead) -> Result<u64, T
             return Err(problem("it ends without saying how many rows it has: it is cut short"));
         }
         let json: Json = serde_json::from_str(&text).map_err(|error| problem(&error.to_string()))?;
-        match &json {
+        let next = match &json {
             Json::Object(head) if line == 1 => match head.get("schema").and_then(Json::as_i64) {
-                Some(schema) if schema == VERSION => {}
+                // A lobby that was started on it has made secrets of its own: what is restored has others.
+                Some(schema) if schema == VERSION => Filling::Row(Step::new(sql::SECRETS_OUT, [])),
                 Some(schema) => {
                     return Err(problem(&format!(
                         "it is of schema version {schema}, this program writes {VERSION}"
@@ -95,30 +107,23 @@ pub async fn restore(store: &dyn Store, mut from: impl BufRead) -> Result<u64, T
                 None => return Err(problem("it is no backup of a lobby")),
             },
             _ if line == 1 => return Err(problem("it is no backup of a lobby")),
-            Json::Object(foot) => {
-                fill(store, &mut waiting).await?;
-                return match foot.get("rows").and_then(Json::as_u64) {
-                    Some(rows) if rows == count => Ok(count),
-                    _ => Err(problem(&format!("it had {count} rows, and says another number"))),
-                };
-            }
+            Json::Object(foot) => match foot.get("rows").and_then(Json::as_u64) {
+                Some(rows) if rows == count => break,
+                _ => return Err(problem(&format!("it had {count} rows, and says another number"))),
+            },
             Json::Array(row) => {
-                waiting.push(step(row).ok_or_else(|| problem("it is no row of a table that we know"))?);
                 count += 1;
+                Filling::Row(step(row).ok_or_else(|| problem("it is no row of a table that we know"))?)
             }
             _ => return Err(problem("it is no row")),
-        }
-        if waiting.len() >= ROWS_TOGETHER {
-            fill(store, &mut waiting).await?;
+        };
+        if rows.send(next).await.is_err() {
+            return Ok(count);
         }
     }
-}
-
-async fn fill(store: &dyn Store, waiting: &mut Vec<Step>) -> Result<(), TransferError> {
-    if !waiting.is_empty() {
-        store.transact(std::mem::take(waiting)).await?;
-    }
-    Ok(())
+    // Whoever does not take it any more says why.
+    let _ = rows.send(Filling::Whole).await;
+    Ok(count)
 }
 
 fn step(row: &[Json]) -> Option<Step> {

@@ -35,17 +35,21 @@ fn webhook(row: &Row) -> Result<Webhook, StoreError> {
     })
 }
 
+pub(super) fn add(new: &Webhook) -> Step {
+    let values = [
+        new.id.as_str().into(),
+        new.broadcast.as_str().into(),
+        new.url.as_str().into(),
+        new.secret.as_str().into(),
+        new.made.into(),
+    ];
+    Step::new(sql::WEBHOOK_ADD, values).needing_a_row()
+}
+
 impl dyn Store + '_ {
     /// Adds one.
     pub async fn add_webhook(&self, new: &Webhook) -> Result<(), StoreError> {
-        let values = [
-            new.id.as_str().into(),
-            new.broadcast.as_str().into(),
-            new.url.as_str().into(),
-            new.secret.as_str().into(),
-            new.made.into(),
-        ];
-        self.transact(vec![Step::new(sql::WEBHOOK_ADD, values)]).await.map(drop)
+        self.transact(vec![add(new)]).await.map(drop)
     }
 
     /// A broadcast's, the oldest first.

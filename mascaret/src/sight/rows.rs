@@ -18,6 +18,32 @@ pub(crate) struct Node {
     /// Busy of late; known where a balancer looks.
     pub(crate) cpu_cores: Option<f64>,
     pub(crate) resident_bytes: Option<u64>,
+    /// Whether its lobby is linked; of ingests and edges that have one.
+    pub(crate) lobby: Option<Linked>,
+}
+
+/// A link, and since when it stands as it does.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Linked {
+    pub(crate) is_up: bool,
+    pub(crate) since_ms: u64,
+}
+
+impl Linked {
+    fn of(said: &Value) -> Option<Self> {
+        Some(Self { is_up: said["linked"].as_bool()?, since_ms: said["since_ms"].as_u64()? })
+    }
+
+    /// In words, at that moment.
+    pub(crate) fn shown(&self, now_ms: u64) -> String {
+        let seconds = now_ms.saturating_sub(self.since_ms) / 1000;
+        let long = match seconds {
+            0..120 => format!("{seconds} s"),
+            120..7200 => format!("{} min", seconds / 60),
+            _ => format!("{} h", seconds / 3600),
+        };
+        if self.is_up { format!("lobby for {long}") } else { format!("NO LOBBY for {long}") }
+    }
 }
 
 impl Node {
@@ -35,6 +61,7 @@ impl Node {
                 version: text(said, "version"),
                 cpu_cores: said["cpu_cores"].as_f64(),
                 resident_bytes: said["process"]["resident_bytes"].as_u64(),
+                lobby: Linked::of(&said["lobby"]),
             },
             Err(why) => Self {
                 operator,
@@ -45,6 +72,7 @@ impl Node {
                 version: None,
                 cpu_cores: None,
                 resident_bytes: None,
+                lobby: None,
             },
         }
     }

@@ -194,6 +194,7 @@ pub(super) mod tests {
             version: None,
             cpu_cores: None,
             resident_bytes: None,
+            lobby: None,
         };
         sight.nodes = vec![lb];
         desk.see(sight);

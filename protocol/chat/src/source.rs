@@ -116,6 +116,11 @@ impl Source {
         self.news(name);
     }
 
+    /// Rooms there are, each with its log.
+    pub fn rooms(&self) -> impl Iterator<Item = (&BroadcastId, LogId)> {
+        self.rooms.iter().map(|(name, room)| (name, room.ring.log()))
+    }
+
     /// Whether there is such a room.
     pub fn has(&self, name: &BroadcastId) -> bool {
         self.rooms.contains_key(name)

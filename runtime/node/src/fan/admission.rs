@@ -2,19 +2,19 @@
 //!
 //! A lobby that is away changes nothing for who is there already: what was heard last holds, and it is dialled again.
 
-use super::dial::{Backoff, dial};
+use super::dial::dial;
+use super::lobbies::{Lobbies, Turns};
 use super::thread::FanThread;
 use crate::Stop;
 use crate::certs::ADMISSION_ALPN;
 use admission::{Decoder, Denied, Health, KeyDigest, Message};
-use edgefan::Address;
 use media::BroadcastId;
 use rustls::ClientConfig;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 
@@ -242,6 +242,17 @@ pub enum News {
     Denied(Vec<Denied>),
 }
 
+/// How the link to a lobby stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Where it was dialled last.
+    pub lobby: String,
+    /// Whether it is there.
+    pub is_up: bool,
+    /// Since when that is so.
+    pub since: SystemTime,
+}
+
 /// The end of an ingest or an edge; dropping the last clone ends it.
 #[derive(Clone, Debug)]
 pub struct AdmissionClient {
@@ -249,8 +260,9 @@ pub struct AdmissionClient {
     _thread: Arc<FanThread>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Said {
+    standing: Standing,
     link: Option<mpsc::Sender<Message>>,
     asked: BTreeMap<u64, oneshot::Sender<Option<bool>>>,
     last: u64,
@@ -263,21 +275,25 @@ struct Said {
 /// # Errors
 /// The thread cannot be started.
 pub fn start(
-    lobby: Address,
+    lobbies: Lobbies,
     tls: Arc<ClientConfig>,
     mut on_news: impl FnMut(News) + Send + 'static,
 ) -> io::Result<AdmissionClient> {
     let mut tls = (*tls).clone();
     tls.alpn_protocols = vec![ADMISSION_ALPN.to_vec()];
-    let (tls, said) = (Arc::new(tls), Arc::new(Mutex::new(Said::default())));
+    let standing = Standing { lobby: lobbies.to_string(), is_up: false, since: SystemTime::now() };
+    let said = Said { standing, link: None, asked: BTreeMap::new(), last: 0, on_air: BTreeMap::new() };
+    let (tls, said) = (Arc::new(tls), Arc::new(Mutex::new(said)));
     let kept = said.clone();
     let thread = FanThread::start("fan-admission", Stop::new(), move |stop| async move {
         let keep = async {
-            let mut backoff = Backoff::new();
+            let mut turns = Turns::new(lobbies);
             loop {
+                let (lobby, mut was_good) = (turns.address().clone(), false);
+                let stands = |is_up| Standing { lobby: lobby.to_string(), is_up, since: SystemTime::now() };
                 let why = match dial(&lobby, tls.clone()).await {
                     Ok(stream) => {
-                        backoff.reset();
+                        was_good = true;
                         let (to, mut waiting) = mpsc::channel(WAITING_MESSAGES);
                         {
                             let mut said = lock(&kept);
@@ -286,6 +302,7 @@ pub fn start(
                                     to.try_send(Message::Air { broadcast: broadcast.clone(), is_on: true });
                             }
                             said.link = Some(to);
+                            said.standing = stands(true);
                         }
                         on_news(News::Up);
                         let why =
@@ -293,13 +310,14 @@ pub fn start(
                                 .await;
                         let mut said = lock(&kept);
                         said.link = None;
+                        said.standing = stands(false);
                         // Whoever asked hears that nothing is known.
                         said.asked.clear();
                         why
                     }
                     Err(error) => error.to_string(),
                 };
-                let wait = backoff.wait();
+                let wait = turns.next(was_good);
                 tracing::warn!(%lobby, why, ?wait, "the lobby cannot be asked who may publish and watch: dialling again");
                 tokio::time::sleep(wait).await;
             }
@@ -342,6 +360,11 @@ impl AdmissionClient {
             later
         };
         tokio::time::timeout(within, answer).await.ok()?.ok()?
+    }
+
+    /// How the link stands.
+    pub fn standing(&self) -> Standing {
+        lock(&self.said).standing.clone()
     }
 
     /// How a broadcast arrives; where nobody listens it is lost, and said again.

@@ -25,6 +25,7 @@ mod dial;
 mod feed;
 mod feeders;
 mod listen;
+pub mod lobbies;
 pub mod lobby;
 pub mod publisher;
 mod pump;

@@ -3,13 +3,14 @@
 //! What was heard stays while the lobby is away; when it is there again it is told how far that goes.
 
 use crate::Stop;
-use crate::fan::dial::{Backoff, chance, dial};
+use crate::fan::dial::{chance, dial};
+use crate::fan::lobbies::{Lobbies, Turns};
 use crate::fan::pump::{Gate, LOOK_EVERY, pump, unix_micros};
 use crate::fan::thread::FanThread;
 use chat::{Follower, Word};
 use edgefan::control::ControlError;
 use edgefan::lobby::{EdgeEnd, ToEdge};
-use edgefan::{Address, Heartbeat, Hello, Layer, NodeId, Role, WireError};
+use edgefan::{Heartbeat, Hello, Layer, NodeId, Role, WireError};
 use rustls::ClientConfig;
 use std::cell::RefCell;
 use std::io;
@@ -27,8 +28,8 @@ pub struct Settings {
     pub node: NodeId,
     /// Its software.
     pub version: String,
-    /// Where the lobby is dialled.
-    pub lobby: Address,
+    /// Where lobbies are dialled, in turn.
+    pub lobby: Lobbies,
 }
 
 /// What the edge learns.
@@ -121,17 +122,19 @@ impl Room {
     }
 
     async fn keep(&self, tls: Arc<ClientConfig>) {
-        let (mut backoff, lobby) = (Backoff::new(), &self.settings.lobby);
+        let mut turns = Turns::new(self.settings.lobby.clone());
         loop {
-            let began = Instant::now();
-            let why = match dial(lobby, tls.clone()).await {
-                Ok(stream) => self.run(stream).await,
+            let (lobby, mut lasted) = (turns.address().clone(), Duration::ZERO);
+            let why = match dial(&lobby, tls.clone()).await {
+                Ok(stream) => {
+                    let began = Instant::now();
+                    let why = self.run(stream).await;
+                    lasted = began.elapsed();
+                    why
+                }
                 Err(error) => error.to_string(),
             };
-            if began.elapsed() > GOOD_LINK {
-                backoff.reset();
-            }
-            let wait = backoff.wait();
+            let wait = turns.next(lasted > GOOD_LINK);
             tracing::warn!(%lobby, why, ?wait, "the lobby is not there: dialling again");
             self.tell(Told::Down { why });
             tokio::time::sleep(wait).await;

@@ -83,6 +83,11 @@ impl ChatFeed {
         self.shared.source().next(room)
     }
 
+    /// Rooms that are open, each with its log.
+    pub fn rooms(&self) -> Vec<(BroadcastId, LogId)> {
+        self.shared.source().rooms().map(|(name, log)| (name.clone(), log)).collect()
+    }
+
     /// What is counted.
     pub fn counts(&self) -> SourceCounts {
         self.shared.source().counts()

@@ -18,6 +18,7 @@ stage::on_both_drivers! {
     a_reader_moved_a_hundred_times_has_each_of_5000_once_and_in_order,
     who_reads_nothing_is_dropped_and_nobody_else_waits,
     a_lobby_that_is_away_is_missed_by_nobody_who_reads,
+    of_two_lobbies_the_other_is_dialled_when_one_is_gone,
     who_reads_is_let_go_when_an_edge_ends,
     a_reader_that_is_there_is_not_idle_and_one_that_is_gone_is_found,
 }
@@ -204,6 +205,23 @@ fn a_lobby_that_is_away_is_missed_by_nobody_who_reads(driver: Driver) {
     assert_eq!(reader.numbers_to(5), [4, 5]);
     lobby.says("m");
     assert_eq!(reader.numbers_to(6), [6]);
+    edge.ends();
+}
+
+fn of_two_lobbies_the_other_is_dialled_when_one_is_gone(driver: Driver) {
+    let cluster = Cluster::new();
+    let (mut one, mut other) = (Lobby::new(&cluster, any()), Lobby::new(&cluster, any()));
+    let both = format!("{}, {}", one.address(), other.address());
+    let lobby = Some(Parsed(both.parse().unwrap()));
+    let edge = edge(&cluster, edge::Settings { lobby, ..settings(driver, &[]) }, 1);
+    // Both read one store: what is said at either, both have.
+    (0..2).for_each(|_| [&mut one, &mut other].into_iter().for_each(|lobby| lobby.says("m")));
+    let mut reader = Reader::at(edge.address(), None);
+    assert_eq!(reader.numbers_to(2), [1, 2]);
+    one.server.stop();
+    other.says("m");
+    assert_eq!(reader.numbers_to(3), [3], "nothing twice, and nothing left out");
+    assert!(edge.operator("/status").1.contains("\"linked\":true"));
     edge.ends();
 }
 

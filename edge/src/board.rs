@@ -96,7 +96,11 @@ impl Notice {
         (notice.state, notice.why) = if is_draining {
             (EdgeState::Draining, "viewers are let go".into())
         } else if !line.has_joined() && !notice.ingests.is_empty() {
-            (EdgeState::NotFed, "the newest segments are on their way".into())
+            let why = match line.awaits_the_lobby() {
+                true => "the lobby has not said yet what is private",
+                false => "the newest segments are on their way",
+            };
+            (EdgeState::NotFed, why.into())
         } else if has_fed || (!has_live && !notice.ingests.is_empty()) {
             (EdgeState::Ready, "ready".into())
         } else if has_live {

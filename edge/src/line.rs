@@ -12,7 +12,7 @@ use media::{BroadcastId, MediaSpan, ObjectKey, ObjectKind, RunId, SegmentFacts, 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
-use window::{Change, Input};
+use window::{Change, Input, Window};
 
 /// Now, by both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +132,9 @@ impl<B: Clone> Line<B> {
                 match key.kind {
                     ObjectKind::Segment => self.segment(now, &key, facts, Some((&body, tag))),
                     ObjectKind::Thumb if self.lanes.contains_key(&key.broadcast) => {
-                        let page = delivery::picture("image/jpeg", &body, tag, THUMB_AGE, &self.rules.cors);
+                        let access = self.access(&key.broadcast);
+                        let page =
+                            delivery::picture("image/jpeg", &body, tag, THUMB_AGE, access, &self.rules.cors);
                         self.out.push_back(Output::Cores(Update::Thumb { broadcast: key.broadcast, page }));
                     }
                     // Parts come with low latency; chat goes another way.
@@ -232,6 +234,14 @@ impl<B: Clone> Line<B> {
     fn tell_access(&mut self, of: Vec<BroadcastId>) {
         for broadcast in of {
             let access = self.access(&broadcast);
+            let window = self.lanes.get(&broadcast).and_then(|lane| lane.window.as_ref());
+            if let Some(multivariant) = window.and_then(Window::multivariant) {
+                // Media playlists are written anew with each segment; this one may never be.
+                let age = window.map_or(Duration::ZERO, |window| window.facts().segment.as_duration());
+                let page = self.rules.page(&multivariant.render(), age, access);
+                let broadcast = broadcast.clone();
+                self.out.push_back(Output::Cores(Update::Multivariant { broadcast, page }));
+            }
             self.out.push_back(Output::Cores(Update::Access { broadcast, access }));
         }
     }
@@ -271,6 +281,11 @@ impl<B: Clone> Line<B> {
 
     /// Whether everything that was there when this edge came is here. Once so it stays so: what is missing later is a
     /// matter of freshness, broadcast by broadcast.
+    /// Whether everything is closed to strangers because the lobby has not spoken.
+    pub(crate) fn awaits_the_lobby(&self) -> bool {
+        self.privacy.awaits()
+    }
+
     pub(crate) fn has_joined(&self) -> bool {
         self.has_joined
     }
@@ -360,7 +375,7 @@ impl<B: Clone> Line<B> {
         if let Some((body, tag)) = body {
             let len = body.len() as u64;
             let date = http::HttpDate::from_unix_secs(now.unix_secs);
-            let head = delivery::segment_head(len, tag, None, &self.rules.cors);
+            let head = delivery::segment_head(len, tag, None, self.access(&key.broadcast), &self.rules.cors);
             let head = head.dated(&date, http::Connection::Implied, true);
             let kept = if len <= room {
                 (self.store)(&head, body)
@@ -400,6 +415,7 @@ impl<B: Clone> Line<B> {
 
     /// Takes from the window of one broadcast all that it has, to cores and balancers.
     fn carry(&mut self, now: Now, broadcast: &BroadcastId) {
+        let access = self.access(broadcast);
         let Some(lane) = self.lanes.get_mut(broadcast) else { return };
         let Some(window) = lane.window.as_mut() else { return };
         let name = || broadcast.clone();
@@ -414,7 +430,7 @@ impl<B: Clone> Line<B> {
                     match playlist.and_then(|playlist| Some((playlist.last_sequence()?, playlist))) {
                         Some((last, playlist)) => {
                             let has_ended = playlist.has_ended;
-                            let page = self.rules.media_page(playlist);
+                            let page = self.rules.media_page(playlist, access);
                             Update::Playlist { broadcast: name(), rendition, page, last, has_ended }
                         }
                         None => Update::Withdrawn { broadcast: name(), rendition },
@@ -424,7 +440,7 @@ impl<B: Clone> Line<B> {
                     Some(multivariant) => {
                         self.out.push_back(Output::Stream(window.listed_facts()));
                         let age = lane.facts.segment.as_duration();
-                        let page = self.rules.page(&multivariant.render(), age);
+                        let page = self.rules.page(&multivariant.render(), age, access);
                         Update::Multivariant { broadcast: name(), page }
                     }
                     None => continue,
@@ -512,23 +528,23 @@ fn target(segment: MediaSpan) -> Duration {
 }
 
 impl Rules {
-    fn media_page(&self, mut playlist: hls::MediaPlaylist) -> std::sync::Arc<delivery::Page> {
+    fn media_page(&self, mut playlist: hls::MediaPlaylist, access: Access) -> std::sync::Arc<delivery::Page> {
         if self.blocking_reload {
             playlist.server_control =
                 Some(hls::ServerControl { can_block_reload: true, ..hls::ServerControl::default() });
         }
         // Half a target duration: what a cache answers is then never older than a player expects (rule T13).
         let age = playlist.target_duration.span().as_duration() / 2;
-        self.page(&playlist.render(), age)
+        self.page(&playlist.render(), age, access)
     }
 
-    fn page(&self, text: &str, max_age: Duration) -> std::sync::Arc<delivery::Page> {
+    fn page(&self, text: &str, max_age: Duration, access: Access) -> std::sync::Arc<delivery::Page> {
         use std::io::Write as _;
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL));
         let gzip = gzip.write_all(text.as_bytes()).and_then(|()| gzip.finish()).ok();
         let hash = blake3::hash(text.as_bytes());
         let tag = u64::from_be_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"));
-        delivery::playlist(text, gzip.as_deref(), tag, max_age, &self.cors)
+        delivery::playlist(text, gzip.as_deref(), tag, max_age, access, &self.cors)
     }
 }
 

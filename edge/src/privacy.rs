@@ -1,8 +1,8 @@
 //! Which broadcasts are private: those of the settings, and those that the lobby tells of.
 //!
 //! What the lobby said last holds while it is away, and, in a file, over a restart. An edge that has neither heard it nor
-//! remembers anything lets nobody in without a ticket until it has spoken, or has had its time: a broadcast that nobody
-//! may see is not shown because a link took a moment longer.
+//! remembers anything lets nobody in without a ticket until it has spoken, or for as long as it is to wait: a broadcast that
+//! nobody may see is not shown because a lobby was away.
 
 use delivery::Access;
 use media::BroadcastId;
@@ -12,18 +12,26 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long the lobby's first word is waited for.
-const FIRST_WORD_WITHIN: Duration = Duration::from_secs(3);
-
 /// What the lobby has said so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LobbyWord {
     /// There is no lobby.
     None,
-    /// It has not spoken, and nothing is remembered; it is waited for until then, once that is known.
-    Awaited(Option<Instant>),
+    /// It has not spoken, and nothing is remembered.
+    Awaited(Patience),
     /// These are private.
     Private(HashSet<BroadcastId>),
+}
+
+/// How long the lobby's first word is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Until it comes.
+    Endless,
+    /// So long from the first moment on.
+    For(Duration),
+    /// Until then.
+    Until(Instant),
 }
 
 /// Of every broadcast.
@@ -68,8 +76,14 @@ impl Privacy {
 
     /// Time passes; true when the lobby has had its time, and anything may be another than before.
     pub(crate) fn tick(&mut self, now: Instant) -> bool {
-        let LobbyWord::Awaited(until) = &mut self.lobby else { return false };
-        let has_had_its_time = now >= *until.get_or_insert(now + FIRST_WORD_WITHIN);
+        let LobbyWord::Awaited(patience) = &mut self.lobby else { return false };
+        let until = match *patience {
+            Patience::Endless => return false,
+            Patience::For(so_long) => now + so_long,
+            Patience::Until(until) => until,
+        };
+        *patience = Patience::Until(until);
+        let has_had_its_time = now >= until;
         if has_had_its_time {
             self.lobby = LobbyWord::Private(HashSet::new());
         }
@@ -149,28 +163,33 @@ mod tests {
 
     #[test]
     fn until_the_lobby_has_spoken_nothing_is_open() {
-        let mut privacy = Privacy::new(HashSet::new(), LobbyWord::Awaited(None));
+        let mut privacy = Privacy::new(HashSet::new(), LobbyWord::Awaited(Patience::Endless));
         let begin = Instant::now();
         assert!(!privacy.tick(begin) && privacy.awaits());
+        assert!(
+            !privacy.tick(begin + Duration::from_secs(86_400)) && privacy.awaits(),
+            "and none else opens it"
+        );
         assert_eq!(privacy.access(&name("ebb")), Access::Private);
         assert_eq!(privacy.told(vec![name("tide")]), Changed::All);
         assert_eq!(
             (privacy.access(&name("ebb")), privacy.access(&name("tide"))),
             (Access::Public, Access::Private)
         );
-        assert!(!privacy.tick(begin + FIRST_WORD_WITHIN), "it has spoken");
+        assert!(!privacy.tick(begin + Duration::from_secs(86_400)), "it has spoken");
         assert_eq!(privacy.told(vec![name("tide"), name("ebb")]), Changed::These(vec![name("ebb")]));
         let Changed::These(opened) = privacy.told(Vec::new()) else { panic!("those two") };
         assert_eq!(opened.len(), 2);
     }
 
     #[test]
-    fn a_lobby_that_is_away_is_waited_for_so_long_only() {
-        let mut privacy = Privacy::new([name("tide")].into(), LobbyWord::Awaited(None));
+    fn a_lobby_that_is_away_is_waited_for_as_long_as_the_settings_say() {
+        let so_long = Duration::from_secs(3);
+        let mut privacy = Privacy::new([name("tide")].into(), LobbyWord::Awaited(Patience::For(so_long)));
         let begin = Instant::now();
         privacy.tick(begin);
-        assert!(!privacy.tick(begin + FIRST_WORD_WITHIN - Duration::from_millis(1)));
-        assert!(privacy.tick(begin + FIRST_WORD_WITHIN) && !privacy.awaits());
+        assert!(!privacy.tick(begin + so_long - Duration::from_millis(1)));
+        assert!(privacy.tick(begin + so_long) && !privacy.awaits());
         assert_eq!(
             (privacy.access(&name("ebb")), privacy.access(&name("tide"))),
             (Access::Public, Access::Private)

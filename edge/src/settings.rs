@@ -49,6 +49,10 @@ pub struct Settings {
     /// A folder in which this edge remembers what the lobby called private, so that one that starts while the lobby is
     /// away knows it. Default: none; such an edge knows `private` only.
     pub state: Option<PathBuf>,
+    /// How long an edge that remembers nothing of the lobby waits for its first word, not ready and closed to whoever has
+    /// no ticket of the lobby's, before it takes all but `private` for public: up to 1 day; 0 s for as long as it takes.
+    /// Default `0 s`.
+    pub first_word: Seconds<0, 86_400>,
     /// Who feeds this edge, each `host:port` of an ingest or of an edge that relays; then neither `ingests` nor what
     /// balancers name is dialled. Default: none; balancers and `ingests` say.
     pub feeds: Vec<Parsed<PeerAddress>>,
@@ -249,6 +253,7 @@ impl Default for Settings {
             proxies: Vec::new(),
             agent_check: None,
             state: None,
+            first_word: Seconds::new(0),
             ingests: Vec::new(),
             feeds: Vec::new(),
             relay: RelaySettings::default(),

@@ -176,7 +176,7 @@ impl LineThread {
             }
             Word::Admission(News::Denied(rows)) => self.line.denied(&rows),
             // Of publishers.
-            Word::Admission(News::Up | News::Revoked(_)) => {}
+            Word::Admission(News::Up | News::Revoked(_) | News::Unlisted(_)) => {}
             Word::Told(told) => match self.orders.take(told) {
                 Changed::Nothing => {}
                 Changed::Ingests(ingests) => self.subscription.set_ingests(ingests),

@@ -6,7 +6,7 @@ use crate::counts::CoreRequests;
 use crate::line::{Line, Rules};
 use crate::orders::Orders;
 use crate::panel::Sources;
-use crate::privacy::{LobbyWord, Remembered};
+use crate::privacy::{LobbyWord, Patience, Remembered};
 use crate::settings::Settings;
 use crate::shell::{LineThread, WORDS, Word};
 use crate::succession::{Ports, Succeeded, succeed};
@@ -203,7 +203,10 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
     let remembered = Remembered::within(settings.state.as_deref());
     let lobby_word = match (&settings.lobby, remembered.read()) {
         (None, _) => LobbyWord::None,
-        (Some(_), None) => LobbyWord::Awaited(None),
+        (Some(_), None) => LobbyWord::Awaited(match settings.first_word.duration() {
+            Duration::ZERO => Patience::Endless,
+            so_long => Patience::For(so_long),
+        }),
         (Some(_), Some(names)) => LobbyWord::Private(names),
     };
     let rules = Rules {

@@ -8,7 +8,7 @@ use edgefan::NodeId;
 use media::{BroadcastId, MediaSpan};
 use node::fan::admission::Admissions;
 use node::fan::lobby::server::{self, ChatFeed, LobbyServer};
-use node::settings::{Parsed, SecretFile};
+use node::settings::{Parsed, Seconds, SecretFile};
 use percore::Driver;
 use proptest::prelude::*;
 use stage::{
@@ -74,7 +74,7 @@ impl Lobby {
     fn says(&self, private: &[&str], denied: &[u32]) {
         let row = |holder: &u32| Denied { broadcast: broadcast(), holder: *holder, until: now() + 600 };
         let names = private.iter().map(|name| BroadcastId::parse(name).unwrap()).collect();
-        self.admissions.tell(names, denied.iter().map(row).collect());
+        self.admissions.tell(names, Vec::new(), denied.iter().map(row).collect());
     }
 }
 
@@ -99,14 +99,24 @@ fn edge(
     lobby: SocketAddr,
     state: Option<&std::path::Path>,
 ) -> Edge {
+    let state = state.map(Into::into);
+    cluster.edge(edge::Settings { state, ..linked(driver, cluster, ingest, lobby) })
+}
+
+/// One that waits a second for the lobby's first word, and no longer.
+fn impatient(driver: Driver, cluster: &Cluster, ingest: &Ingest, lobby: SocketAddr) -> Edge {
+    let first_word = Seconds::new(1);
+    cluster.edge(edge::Settings { first_word, ..linked(driver, cluster, ingest, lobby) })
+}
+
+fn linked(driver: Driver, cluster: &Cluster, ingest: &Ingest, lobby: SocketAddr) -> edge::Settings {
     let key = cluster.directory.path().join("ticket.key");
     std::fs::write(&key, SECRET).unwrap();
-    cluster.edge(edge::Settings {
+    edge::Settings {
         lobby: Some(Parsed(lobby.into())),
         ticket_key: Some(SecretFile(key)),
-        state: state.map(Into::into),
         ..settings(driver, &[ingest])
-    })
+    }
 }
 
 fn status(edge: &Edge, path: &str) -> u16 {
@@ -147,6 +157,8 @@ fn what_the_lobby_calls_private_opens_to_its_tickets_only(driver: Driver) {
     ];
     for path in all() {
         assert_eq!(status(&edge, &by(&good, &path)), 200, "{path}");
+        let opened = Viewer::at(edge.address()).get(&by(&good, &path));
+        assert!(!opened.head.contains("Cache-Control: public"), "{path}: {}", opened.head);
         assert_eq!(status(&edge, &path), 403, "{path} without a ticket");
         for (why, token) in &refused {
             assert_eq!(status(&edge, &by(token, &path)), 403, "{path} with one that is {why}");
@@ -194,22 +206,27 @@ fn a_lobby_that_is_away_is_taken_at_its_last_word(driver: Driver) {
     assert_eq!((status(&first, &good), status(&first, &segment_path("720p", 2))), (200, 403));
     first.ends();
 
-    // Another edge that starts with what this one remembered, and one that knows nothing: it waits, and gives up waiting.
+    // Another edge that starts with what this one remembered; one that knows nothing and gives up waiting, as it was told
+    // to; and one that waits: no other is let in.
     let second = edge(driver, &cluster, &ingest, at, Some(folder.path()));
     until("the segment", || (status(&second, &good) == 200).then_some(()));
     assert_eq!(status(&second, &segment_path("720p", 2)), 403);
-    let third = edge(driver, &cluster, &ingest, at, None);
+    let third = impatient(driver, &cluster, &ingest, at);
+    let fourth = edge(driver, &cluster, &ingest, at, None);
     until("the segment", || (status(&third, &good) == 200).then_some(()));
     listed(third.address(), "720p", 2);
+    until("the segment", || (status(&fourth, &good) == 200).then_some(()));
+    assert_eq!(status(&fourth, &segment_path("720p", 2)), 403);
+    let (code, why) = fourth.operator("/readyz");
+    assert!(code == 503 && why.contains("the lobby has not said yet"), "{code} {why}");
 
     // And when it is back, everybody hears it.
     let server = Lobby::listens(&cluster, at, &lobby.admissions);
     [&second, &third].into_iter().for_each(|edge| becomes(edge, 403));
     lobby.says(&[], &[]);
-    [&second, &third].into_iter().for_each(|edge| becomes(edge, 200));
+    [&second, &third, &fourth].into_iter().for_each(|edge| becomes(edge, 200));
     server.stop();
-    second.ends();
-    third.ends();
+    [second, third, fourth].into_iter().for_each(Edge::ends);
 }
 
 fn no_bit_of_a_ticket_may_be_another(driver: Driver) {

@@ -90,7 +90,7 @@ impl Admitted {
                     digests.iter().for_each(|digest| ledger.revoked(digest));
                 }
                 News::Up => tell.send_replace(()),
-                News::Private(_) | News::Denied(_) => {}
+                News::Private(_) | News::Unlisted(_) | News::Denied(_) => {}
             }
         })?;
         Ok(Self { keys, lobby: Some(Asking { client, ledger, is_back }) })

@@ -8,10 +8,14 @@ use std::collections::HashMap;
 use std::time::Instant;
 use ticket::EdgeId;
 
-/// `/api/v1/broadcasts`: what can be watched.
-pub(crate) fn broadcasts(router: &Router, watched: &HashMap<BroadcastId, u64>) -> Value {
+/// `/api/v1/broadcasts`: what can be watched, of what whoever asks may know.
+pub(crate) fn broadcasts(
+    router: &Router,
+    watched: &HashMap<BroadcastId, u64>,
+    may_know: impl Fn(&BroadcastId) -> bool,
+) -> Value {
     let viewers = |it: &Broadcast| watched.get(&it.facts().broadcast).copied().unwrap_or(0);
-    let live = router.broadcasts().filter(|it| it.is_live());
+    let live = router.broadcasts().filter(|it| it.is_live() && may_know(&it.facts().broadcast));
     let broadcasts: Vec<Value> = live.map(|it| broadcast(it, viewers(it))).collect();
     json!({ "broadcasts": broadcasts })
 }

@@ -84,7 +84,7 @@ impl Bare {
                 Told::Pathway(id, pathway) => {
                     self.fleet.pathways.insert(id.clone(), pathway.clone());
                 }
-                Told::Keys(_) | Told::Watched(_) => {}
+                Told::Keys(_) | Told::Discretion(_) | Told::Watched(_) => {}
             }
             self.desk.told(now, told);
         }

@@ -1,5 +1,6 @@
 //! One core's answers: a request head in, the bytes of an answer out. No socket, no clock.
 
+use crate::discretion::Discretion;
 use crate::entry::{self, Way};
 use crate::metrics::Counts;
 use crate::pack::Packer;
@@ -48,6 +49,7 @@ pub(crate) struct Desk {
     saturation: Option<(Instant, Saturation)>,
     /// How many watch each broadcast, by everybody's word.
     watched: Arc<HashMap<BroadcastId, u64>>,
+    discretion: Discretion,
     /// Reserved since this was last taken, by edge.
     pub(crate) reserved: HashMap<EdgeId, BitRate>,
     /// Who asked for steering since this was last taken; only of those whose token was sealed by us.
@@ -76,6 +78,7 @@ struct Stock {
     options: Stamped,
     no_broadcast: Stamped,
     no_ticket: Stamped,
+    not_admitted: Stamped,
     media_elsewhere: Stamped,
     not_steered: Stamped,
     nothing: Stamped,
@@ -156,6 +159,7 @@ impl Desk {
             began: None,
             saturation: None,
             watched: Arc::default(),
+            discretion: settings.discretion(),
             reserved: HashMap::new(),
             seen: HashMap::new(),
             moved: HashMap::new(),
@@ -174,6 +178,11 @@ impl Desk {
         match told {
             Told::Watched(watched) => self.watched = watched,
             Told::Keys(keys) => self.keys = keys,
+            Told::Discretion(discretion) => {
+                self.discretion = discretion;
+                // What it lists may be no stranger's business any more.
+                self.broadcasts = List::default();
+            }
             Told::Pathway(id, pathway) => {
                 self.pathways.insert(id, pathway);
             }
@@ -230,6 +239,11 @@ impl Desk {
                     },
                     wish => (None, matches!(wish, Wish::Redirect(_))),
                 };
+                let is_admitted = before.is_some_and(|ticket| ticket.flags.has(Flags::ADMITTED));
+                if !is_admitted && self.is_private(name) {
+                    self.counts.refused_tickets.one();
+                    return Answer::of(self.stock.not_admitted.at(&date, connection, head_only));
+                }
                 let answer = self.enter(moment, name, before, redirects, request.accepts_gzip);
                 return Answer::of(match answer {
                     Some(answer) => answer.dated(&date, connection, head_only),
@@ -251,8 +265,9 @@ impl Desk {
             }
             Wish::Page => return self.page(request, connection, head_only),
             Wish::Broadcasts => {
-                let (router, watched) = (&self.router, &self.watched);
-                self.broadcasts.at(moment.now, &self.cors, || api::broadcasts(router, watched))
+                let (router, watched, discretion) = (&self.router, &self.watched, &self.discretion);
+                let write = || api::broadcasts(router, watched, |broadcast| discretion.lists(broadcast));
+                self.broadcasts.at(moment.now, &self.cors, write)
             }
             Wish::Cluster => {
                 let (router, pathways, balancer) = (&self.router, &self.pathways, &self.balancer);
@@ -278,6 +293,10 @@ impl Desk {
     fn known(&self, moment: Moment, token: &str, name: &str) -> Option<Ticket> {
         let (token, broadcast) = (Token::parse(token).ok()?, BroadcastId::parse(name).ok()?);
         self.keys.open(&token, moment.unix_secs, BroadcastHash::of(&broadcast)).ok()
+    }
+
+    fn is_private(&self, name: &str) -> bool {
+        BroadcastId::parse(name).is_ok_and(|broadcast| self.discretion.is_private(&broadcast))
     }
 
     /// A viewer comes: it gets an edge and a token, or a sentence; `None` where there is no such broadcast. Who comes with
@@ -438,6 +457,12 @@ impl Stock {
                 cors,
                 &[],
                 "This ticket opens nothing, or nothing any more; ask for another one where you had it from.",
+            )),
+            not_admitted: Stamped::new(sentence(
+                Status::FORBIDDEN,
+                cors,
+                &[],
+                "This broadcast is private: sign in where it is kept, or use a link that was shared with you.",
             )),
             no_broadcast: not_found("There is no broadcast of that name on the air."),
             media_elsewhere: not_found(

@@ -1,6 +1,7 @@
 //! One thread that hears all edges and tells every core; and the fleet as the operator sees it.
 
 use crate::audience::Audience;
+use crate::discretion::Discretion;
 use crate::events::Chronicle;
 use crate::keyring::Keyring;
 use crate::keys;
@@ -8,6 +9,7 @@ use crate::pathway::Pathway;
 use crate::told::{Teller, Told};
 use edgefan::{EdgeState, NodeId, PeerWord};
 use media::{BitRate, BroadcastId};
+use node::fan::admission::News;
 use node::fan::control::peers::Peers;
 use node::fan::control::server::ControlEvent;
 use routing::{By, Change, Crowd, Health, Heard, Load, Router, Ruling, State};
@@ -46,6 +48,8 @@ pub(crate) enum Event {
     },
     /// The operator says how an edge stands, by the directory.
     Ruled(EdgeId, Ruling),
+    /// The lobby says who may know what.
+    Lobby(News),
     /// The operator wants other ticket keys.
     Keys(keys::Wish, oneshot::Sender<keys::Told>),
     /// A successor is to have the links: what was known holds until it does, or until it is not to have them.
@@ -84,6 +88,8 @@ pub(crate) struct Hub {
     pub(crate) peers: Option<Peers>,
     /// What edges said last, while a successor has their links; and when it is said again.
     pub(crate) held: Option<(Instant, Vec<(EdgeId, Load)>)>,
+    /// What strangers are told.
+    pub(crate) discretion: Discretion,
 }
 
 impl Hub {
@@ -155,6 +161,14 @@ impl Hub {
                     let _ = fleet.router.push(now, Heard::Moved(edge, crowd));
                 }
             }
+            Event::Lobby(news) => {
+                match news {
+                    News::Private(names) => self.discretion.told_private(names),
+                    News::Unlisted(names) => self.discretion.told_unlisted(names),
+                    News::Up | News::Revoked(_) | News::Denied(_) => return,
+                }
+                self.teller.tell(&Told::Discretion(self.discretion.clone()));
+            }
             Event::Keys(wish, answer) => {
                 if self.keyring.wish(now, wish, answer) {
                     self.open(fleet);
@@ -194,7 +208,7 @@ impl Hub {
             Told::Pathway(id, pathway) => {
                 fleet.pathways.insert(id.clone(), pathway.clone());
             }
-            Told::Keys(_) | Told::Watched(_) => {}
+            Told::Keys(_) | Told::Watched(_) | Told::Discretion(_) => {}
         }
         self.teller.tell(&told);
     }

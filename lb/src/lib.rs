@@ -20,6 +20,7 @@ pub mod bare;
 mod core;
 mod desk;
 mod directory;
+mod discretion;
 mod entry;
 mod events;
 mod hub;

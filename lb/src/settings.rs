@@ -1,7 +1,9 @@
 //! What may be set about a balancer. Every key is documented where it is defined, with unit, range and default.
 
 use crate::L4Settings;
+use crate::discretion::Discretion;
 use edgefan::{Address as PeerAddress, NodeId};
+use media::BroadcastId;
 use node::directory::DirectorySettings;
 use node::settings::{Address, Millis, Number, Parsed, Seconds, SecretFile};
 use percore::Driver;
@@ -40,6 +42,11 @@ pub struct Settings {
     /// `mascaret status` show what they say. Where no directory is named they drain edges through them. Viewers never
     /// depend on it. Default: none.
     pub nodes: Vec<Address>,
+    /// The lobby's link, `host:port`: what is unlisted or private there is in no list here, and who asks for what is
+    /// private must be admitted. Until it has spoken nothing is listed. Default: no lobby.
+    pub lobby: Option<Parsed<PeerAddress>>,
+    /// Broadcasts that are in no list, whatever the lobby says. Who knows the name may watch. Default: none.
+    pub unlisted: Vec<Parsed<BroadcastId>>,
     /// How tokens are sealed.
     pub tickets: TicketSettings,
     /// Listeners whose connections are passed through to an edge or an ingest as they are. Default: none.
@@ -88,6 +95,13 @@ impl Default for TicketSettings {
     }
 }
 
+impl Settings {
+    /// What strangers are told before the lobby has spoken.
+    pub(crate) fn discretion(&self) -> Discretion {
+        Discretion::new(self.unlisted.iter().map(|name| name.0.clone()), self.lobby.is_some())
+    }
+}
+
 /// `http://host[:port]` or `https://host[:port]`.
 #[derive(Clone, Debug)]
 pub struct PublicUrl(String);
@@ -128,6 +142,8 @@ impl Default for Settings {
             eager: Number::new(16),
             directory: DirectorySettings::default(),
             nodes: Vec::new(),
+            lobby: None,
+            unlisted: Vec::new(),
             tickets: TicketSettings::default(),
             l4: Vec::new(),
             public_url: None,

@@ -14,6 +14,7 @@ use crate::switch::Board;
 use crate::told::Teller;
 use crate::{Settings, api, directory, keys, l4, probe, succession, switch};
 use node::certs::Shown;
+use node::fan::admission::{self, AdmissionClient};
 use node::fan::control::{peers, server};
 use node::operator::{Panel, Readiness};
 use node::{Drain, Node};
@@ -23,7 +24,7 @@ use routing::Health;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -153,7 +154,9 @@ pub fn run_telling(
         keyring: Keyring::new(ring, settings.tickets.clone(), control.clone(), tls.clone()),
         peers: peers(&settings, &node)?,
         held: None,
+        discretion: settings.discretion(),
     };
+    let lobby = lobby(&settings, &node, events.clone())?;
     let hub = std::thread::Builder::new().name("hub".into()).spawn(move || hub.run(&heard));
     let hub = hub.map_err(LbError::Thread)?;
     control.set_eager(settings.eager.value() as usize);
@@ -224,6 +227,7 @@ pub fn run_telling(
         tracing::error!("the thread of lb.l4 panicked");
     }
     control.stop();
+    drop(lobby);
     let _ = events.send(Event::End);
     if hub.join().is_err() {
         tracing::error!("the hub panicked");
@@ -243,6 +247,19 @@ fn peers(settings: &Settings, node: &Node) -> Result<Option<peers::Peers>, LbErr
     };
     let tls = node.certificates.cluster_client_config()?;
     peers::start(peers, tls).map(Some).map_err(LbError::Thread)
+}
+
+/// The link to the lobby, if there is one.
+fn lobby(
+    settings: &Settings,
+    node: &Node,
+    events: SyncSender<Event>,
+) -> Result<Option<AdmissionClient>, LbError> {
+    let Some(at) = &settings.lobby else { return Ok(None) };
+    let tls = node.certificates.cluster_client_config()?;
+    // The hub is gone only when the program ends.
+    let on_news = move |news| drop(events.send(Event::Lobby(news)));
+    admission::start(at.0.clone(), tls, on_news).map(Some).map_err(LbError::Thread)
 }
 
 /// Those that the settings name, asked from now on.
@@ -339,7 +356,9 @@ fn panel(
         let mut status = api::cluster(&balancer, &fleet.router, &fleet.pathways, Instant::now());
         status["ticket_keys"] = fleet.key_ids.clone().into();
         status["peers"] = fleet.peers.iter().map(ToString::to_string).collect::<Vec<_>>().into();
-        status["broadcasts"] = api::broadcasts(&fleet.router, &fleet.audience.watched)["broadcasts"].take();
+        // An operator sees what is private too.
+        let mut broadcasts = api::broadcasts(&fleet.router, &fleet.audience.watched, |_| true);
+        status["broadcasts"] = broadcasts["broadcasts"].take();
         drop(fleet);
         status["nodes"] = nodes.to_json(Instant::now());
         status

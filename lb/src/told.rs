@@ -1,5 +1,6 @@
 //! What cores are told, by the hub and by each other.
 
+use crate::discretion::Discretion;
 use crate::pathway::Pathway;
 use media::BroadcastId;
 use percore::{CoreIndex, Handle, TellError};
@@ -24,6 +25,8 @@ pub(crate) enum Told {
     Watched(Arc<HashMap<BroadcastId, u64>>),
     /// From now on tokens are sealed with these.
     Keys(Keys),
+    /// What may be shown to whom.
+    Discretion(Discretion),
 }
 
 impl Told {

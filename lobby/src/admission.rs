@@ -75,13 +75,13 @@ impl Admission {
         }
     }
 
-    /// What is private, and who is turned away.
-    pub(crate) fn tell(&self, private: Vec<BroadcastId>, denied: Vec<Denial>) {
+    /// What is private, what is in no list, and who is turned away.
+    pub(crate) fn tell(&self, private: Vec<BroadcastId>, unlisted: Vec<BroadcastId>, denied: Vec<Denial>) {
         let seconds = |denial: &Denial| u64::try_from(denial.until.0 / 1000).unwrap_or(0);
         let denied = denied
             .iter()
             .map(|it| Denied { broadcast: it.broadcast.clone(), holder: it.holder, until: seconds(it) })
             .collect();
-        self.links.tell(private, denied);
+        self.links.tell(private, unlisted, denied);
     }
 }

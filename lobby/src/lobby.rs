@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// Who is turned away, told to every edge at once; the newest stay.
 pub(crate) const DENIALS: u64 = 4096;
-/// Private broadcasts told to every edge.
+/// Private broadcasts told to every edge, and those in no list told to every balancer.
 pub(crate) const PRIVATE_BROADCASTS: u64 = 4096;
 
 /// How often each may try what.
@@ -109,8 +109,9 @@ impl Lobby {
     pub(crate) async fn tell_edges(&self) -> Result<(), StoreError> {
         let now = UnixMillis::now();
         let private = self.store.private_broadcasts(PRIVATE_BROADCASTS).await?;
+        let unlisted = self.store.unlisted_broadcasts(PRIVATE_BROADCASTS).await?;
         let denied = self.store.denials(now, DENIALS).await?;
-        self.admission.tell(private, denied);
+        self.admission.tell(private, unlisted, denied);
         Ok(())
     }
 

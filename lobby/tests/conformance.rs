@@ -115,6 +115,9 @@ async fn broadcasts_and_what_opens_them(store: &Arc<dyn Store>) {
     assert_eq!(store.change_broadcast(&ebb, Some("Low water"), Some(Visibility::Private)).await, Ok(true));
     assert_eq!(store.change_broadcast(&name("none"), Some("x"), None).await, Ok(false));
     assert_eq!(store.private_broadcasts(10).await, Ok(vec![ebb.clone()]));
+    assert_eq!(store.change_broadcast(&tide, None, Some(Visibility::Unlisted)).await, Ok(true));
+    assert_eq!(store.unlisted_broadcasts(10).await, Ok(vec![ebb.clone(), tide.clone()]));
+    assert_eq!(store.change_broadcast(&tide, None, Some(Visibility::Public)).await, Ok(true));
     let seen: Vec<BroadcastId> =
         store.broadcasts_seen("", 10).await.unwrap().into_iter().map(|b| b.name).collect();
     assert_eq!(seen, std::slice::from_ref(&tide));

@@ -1,6 +1,7 @@
 //! Stories of one edge's line: events in, what one core then answers out.
 
 use super::*;
+use crate::privacy::Patience;
 use bytes::Bytes;
 use delivery::{Answer, Delivery, Moment, Policy, Stored};
 use media::{
@@ -383,7 +384,7 @@ fn an_edge_that_awaits_the_lobby_shows_nothing_and_has_not_joined() {
         (0..3).for_each(|nth| edge.segment(1, nth, b"sound"));
         edge.passes(400);
     };
-    let mut edge = Edge::beside(LobbyWord::Awaited(None), 1 << 30);
+    let mut edge = Edge::beside(LobbyWord::Awaited(Patience::Endless), 1 << 30);
     begin(&mut edge);
     assert_eq!((edge.says("/live/tide/audio/index.m3u8").0, edge.line.has_joined()), (403, false));
     edge.line.private(Vec::new());
@@ -393,7 +394,12 @@ fn an_edge_that_awaits_the_lobby_shows_nothing_and_has_not_joined() {
     edge.passes(100);
     assert_eq!((edge.says("/live/tide/audio/index.m3u8").0, edge.line.has_joined()), (403, true));
 
-    let mut edge = Edge::beside(LobbyWord::Awaited(None), 1 << 30);
+    let mut edge = Edge::beside(LobbyWord::Awaited(Patience::Endless), 1 << 30);
+    begin(&mut edge);
+    edge.passes(3_000);
+    assert_eq!((edge.says("/live/tide/audio/index.m3u8").0, edge.line.has_joined()), (403, false));
+
+    let mut edge = Edge::beside(LobbyWord::Awaited(Patience::For(Duration::from_secs(3))), 1 << 30);
     begin(&mut edge);
     edge.passes(3_000);
     assert_eq!((edge.says("/live/tide/audio/index.m3u8").0, edge.line.has_joined()), (200, true));

@@ -42,7 +42,14 @@ impl Stage {
     fn new() -> Self {
         let policy = Policy { cors: Cors::anybody(), edge: None, waiters: 4, readers: 0 };
         let page = |nth: u64| {
-            playlist(&format!("#EXTM3U\n{}", LAST + nth), None, nth, Duration::from_secs(1), &Cors::anybody())
+            playlist(
+                &format!("#EXTM3U\n{}", LAST + nth),
+                None,
+                nth,
+                Duration::from_secs(1),
+                Access::Public,
+                &Cors::anybody(),
+            )
         };
         let mut stage = Self {
             core: Delivery::new(policy),

@@ -99,8 +99,14 @@ impl Day {
                     _ => renumbered(&text, "#EXT-X-DISCONTINUITY-SEQUENCE:", 1),
                 };
                 let cors = http::Cors::anybody();
-                let page =
-                    delivery::playlist(&text, None, u64::from(last.0 as u32), Duration::from_secs(1), &cors);
+                let page = delivery::playlist(
+                    &text,
+                    None,
+                    u64::from(last.0 as u32),
+                    Duration::from_secs(1),
+                    delivery::Access::Public,
+                    &cors,
+                );
                 let last = MediaSequence(last.0);
                 Some(Update::Playlist { broadcast, rendition, page, last, has_ended })
             }

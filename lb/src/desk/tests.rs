@@ -494,3 +494,42 @@ fn what_an_answer_costs() {
         println!("{edges} edges: a playlist {playlist:?}, a steering answer {steering:?}");
     }
 }
+
+#[test]
+fn strangers_are_told_of_what_is_public_alone() {
+    let mut story = Story::with(&["e1"], toml_settings("lobby = 'lobby:7003'"));
+    let lists = |story: &mut Story| story.get("/api/v1/broadcasts").1.contains("\"tide\"");
+    let tide = || vec![BroadcastId::parse("tide").unwrap()];
+    assert!(!lists(&mut story), "the lobby has not spoken");
+    let mut says = Discretion::new([], true);
+    says.told_unlisted(vec![]);
+    story.desk.told(story.moment.now, Told::Discretion(says.clone()));
+    assert!(lists(&mut story), "and is heard at once");
+
+    says.told_unlisted(tide());
+    story.desk.told(story.moment.now, Told::Discretion(says.clone()));
+    assert!(!lists(&mut story));
+    let (head, _) = story.get("/live/tide/index.m3u8");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "who knows the name may watch: {head}");
+
+    says.told_private(tide());
+    story.desk.told(story.moment.now, Told::Discretion(says));
+    let ticket = |flags| Ticket {
+        edge: None,
+        other: None,
+        expires: UnixSeconds::from_u64(story.moment.unix_secs + 600),
+        broadcast: BroadcastHash::of(&BroadcastId::parse("tide").unwrap()),
+        viewer: ViewerId(7),
+        flags,
+    };
+    let [stranger, admitted] =
+        [Flags::default(), Flags::ADMITTED].map(|flags| ticket(flags).seal(&story.keys).to_string());
+    for path in ["/live/tide/index.m3u8".into(), "/go/tide".into(), format!("/v/{stranger}/tide/index.m3u8")]
+    {
+        let (head, body) = story.get(&path);
+        assert!(head.starts_with("HTTP/1.1 403 "), "{path}: {head}");
+        assert!(body.contains("private"), "{body}");
+    }
+    let (head, _) = story.get(&format!("/v/{admitted}/tide/index.m3u8"));
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+}

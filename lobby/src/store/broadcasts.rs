@@ -136,6 +136,12 @@ impl dyn Store + '_ {
             .collect()
     }
 
+    /// The names of those that are in no list: unlisted and private.
+    pub async fn unlisted_broadcasts(&self, count: u64) -> Result<Vec<BroadcastId>, StoreError> {
+        let rows = self.look(Step::new(sql::BROADCASTS_UNLISTED, [count.into()])).await?;
+        rows.iter().map(|row| name(row, 0)).collect()
+    }
+
     /// Changes what is said; false if there is no such broadcast.
     pub async fn change_broadcast(
         &self,

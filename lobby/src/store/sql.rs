@@ -47,6 +47,7 @@ texts! {
     BROADCASTS_OF = "SELECT name, owner, title, visibility, made_ms FROM broadcasts WHERE owner = $1 AND name > $2 ORDER BY name LIMIT $3";
     BROADCASTS_OF_COUNT = "SELECT COUNT(*) FROM broadcasts WHERE owner = $1";
     BROADCASTS_SEEN = "SELECT name, owner, title, visibility, made_ms FROM broadcasts WHERE visibility = 'public' AND name > $1 ORDER BY name LIMIT $2";
+    BROADCASTS_UNLISTED = "SELECT name FROM broadcasts WHERE visibility <> 'public' ORDER BY name LIMIT $1";
     BROADCASTS_PRIVATE = "SELECT name FROM broadcasts WHERE visibility = 'private' ORDER BY name LIMIT $1";
     /// Takes the broadcast until the transaction ends.
     BROADCAST_HOLD = "UPDATE broadcasts SET owner = owner WHERE name = $1 RETURNING name";

@@ -218,8 +218,9 @@ impl Plan {
         let nodes: Vec<String> = others.map(|ip| self.at(ip, OPERATOR).to_string()).collect();
         let settings = format!(
             "id = \"{name}\"\nhttp = \"{http}\"\nhttps = \"{https}\"\ncontrol = \"{control}\"\n\
-             ingests = {ingests:?}\npeers = {peers:?}\nnodes = {nodes:?}\ncores = 1\n\n[tickets]\nkey = {}\n\n\
-             [directory]\nat = {}\n{}",
+             ingests = {ingests:?}\npeers = {peers:?}\nnodes = {nodes:?}\ncores = 1\nlobby = \"{}\"\n\n\
+             [tickets]\nkey = {}\n\n[directory]\nat = {}\n{}",
+            self.at(LOBBY_IP, LOBBY_LINK),
             quoted(&self.ticket_key().display().to_string()),
             quoted(&self.edges_file().display().to_string()),
             self.common(operator)

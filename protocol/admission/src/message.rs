@@ -85,6 +85,8 @@ pub enum Message {
     Private(Vec<BroadcastId>),
     /// Lobby: these are turned away, and no others.
     Denied(Vec<Denied>),
+    /// Lobby: these are in no list that anybody may read, and no others; private ones are among them.
+    Unlisted(Vec<BroadcastId>),
 }
 
 /// Why bytes are no message. Ends the connection.
@@ -153,6 +155,10 @@ impl Message {
                 out.push(6);
                 names.iter().take(ROWS).for_each(|broadcast| name(broadcast, out));
             }
+            Self::Unlisted(names) => {
+                out.push(9);
+                names.iter().take(ROWS).for_each(|broadcast| name(broadcast, out));
+            }
             Self::Denied(rows) => {
                 out.push(7);
                 for row in rows.iter().take(ROWS) {
@@ -190,6 +196,7 @@ impl Message {
                 let (holder, until) = (u32::from_le_bytes(from.take()?), u64::from_le_bytes(from.take()?));
                 Ok(Denied { holder, until, broadcast: from.name()? })
             })?),
+            9 => Self::Unlisted(from.rows(Reader::name)?),
             8 => {
                 let [has] = from.take()?;
                 let mut number = || from.take().map(u32::from_le_bytes);
@@ -330,6 +337,7 @@ mod tests {
             },
             Message::Private(vec![tide()]),
             Message::Private(vec![]),
+            Message::Unlisted(vec![tide()]),
             Message::Denied(vec![Denied { broadcast: tide(), holder: u32::MAX, until: 1_800_000_000 }]),
         ]
     }

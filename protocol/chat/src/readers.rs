@@ -187,6 +187,13 @@ impl<W: Copy + Eq + Hash> Readers<W> {
         self.tidy(slot);
     }
 
+    /// This reader is let go, if he is one: his time is over.
+    pub fn let_one_go(&mut self, reader: W) {
+        if self.forget(reader) {
+            self.out.push_back(Sending::Over(reader));
+        }
+    }
+
     /// Everybody is let go: this edge, or this process, is about to stop.
     pub fn let_everybody_go(&mut self) {
         let names: Vec<BroadcastId> = self.rooms.iter().map(|room| room.name.clone()).collect();

@@ -53,7 +53,8 @@ fn core(broadcasts: usize) -> Core {
 
 fn list(core: &mut Core, broadcast: &BroadcastId, rendition: RenditionId, last: u64) {
     let text = "#EXTINF:2.000000,\n850000000.ts\n".repeat(64);
-    let page = playlist(&text, Some(&[7; 300]), last, Duration::from_secs(1), &Cors::anybody());
+    let page =
+        playlist(&text, Some(&[7; 300]), last, Duration::from_secs(1), Access::Public, &Cors::anybody());
     let (broadcast, last) = (broadcast.clone(), MediaSequence(last));
     core.push(moment(), Update::Playlist { broadcast, rendition, page, last, has_ended: false });
 }

@@ -13,7 +13,9 @@ use chat::{EventId, Joined, Readers, ReadersCounts, Told};
 use http::{Connection, Cors, Head, Method, Request, Stamped, Status};
 use media::BroadcastId;
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 use std::hash::Hash;
+use std::time::{Duration, Instant};
 use ticket::BroadcastHash;
 
 /// What this core knows of chat.
@@ -22,6 +24,8 @@ pub(crate) struct Chatting<W> {
     pub(crate) readers: Readers<W>,
     /// Of rooms that the lobby has told of; a broadcast need not be on the air.
     access: FxHashMap<BroadcastId, Access>,
+    /// Of those who read what is private: when their tickets are over.
+    leave: Leave<W>,
     is_there: bool,
     /// What a stream of events begins with. No length: it ends with its connection.
     head: Stamped,
@@ -39,6 +43,7 @@ impl<W: Copy + Eq + Hash> Chatting<W> {
         Self {
             readers: Readers::new(readers),
             access: FxHashMap::default(),
+            leave: Leave::default(),
             is_there: readers > 0,
             head: Stamped::new(head.alone()),
         }
@@ -73,11 +78,71 @@ impl<W: Copy + Eq + Hash> Chatting<W> {
         }
     }
 
+    /// A reader is gone; false if he was none.
+    pub(crate) fn forget(&mut self, reader: W) -> bool {
+        self.leave.forget(reader);
+        self.readers.forget(reader)
+    }
+
+    /// Time passes: who has read as long as his ticket lasts is let go.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        while let Some(reader) = self.leave.over(now) {
+            self.readers.let_one_go(reader);
+        }
+        self.readers.tick(now);
+    }
+
+    /// When [`Chatting::tick`] wants to be called.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.readers.deadline().into_iter().chain(self.leave.first()).min()
+    }
+
     /// Who may read a room changes so.
     pub(crate) fn narrows(&mut self, name: &BroadcastId, before: Access, access: Access) {
         if before == Access::Public && access != Access::Public {
             self.readers.let_go(name.as_str());
         }
+    }
+}
+
+/// Who has to go when; nobody twice, and nobody who has gone.
+#[derive(Debug)]
+struct Leave<W> {
+    by_time: BTreeMap<Instant, Vec<W>>,
+    of: FxHashMap<W, Instant>,
+}
+
+impl<W> Default for Leave<W> {
+    fn default() -> Self {
+        Self { by_time: BTreeMap::new(), of: FxHashMap::default() }
+    }
+}
+
+impl<W: Copy + Eq + Hash> Leave<W> {
+    fn add(&mut self, reader: W, at: Instant) {
+        self.by_time.entry(at).or_default().push(reader);
+        self.of.insert(reader, at);
+    }
+
+    fn forget(&mut self, reader: W) {
+        let Some(at) = self.of.remove(&reader) else { return };
+        if let Some(all) = self.by_time.get_mut(&at) {
+            all.retain(|other| *other != reader);
+            if all.is_empty() {
+                self.by_time.remove(&at);
+            }
+        }
+    }
+
+    fn over(&mut self, now: Instant) -> Option<W> {
+        let first = self.by_time.first_entry().filter(|first| *first.key() <= now)?;
+        let reader = first.get().last().copied()?;
+        self.forget(reader);
+        Some(reader)
+    }
+
+    fn first(&self) -> Option<Instant> {
+        self.by_time.first_key_value().map(|(at, _)| *at)
     }
 }
 
@@ -110,7 +175,7 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
         let access = on_air.or_else(|| self.chatting.access.get(&name).copied()).ok_or(not_found)?;
         let door = Door { access, hash: BroadcastHash::of(&name), edge: self.policy.edge };
         let book = Book { keys: self.keys.as_ref(), denials: &self.denials };
-        admit(&mut self.tickets, book, door, place.token, now.unix_secs)
+        let until = admit(&mut self.tickets, book, door, place.token, now.unix_secs)
             .map_err(|refused| (Kind::Chat, refused))?;
         if self.is_leaving {
             return Err((Kind::Chat, Refused::Leaving));
@@ -148,6 +213,11 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
         match self.chatting.readers.join(reader, &name, after, now.at) {
             Joined::Full => Err((Kind::Chat, Refused::TooManyRead)),
             Joined::Reads(first) => {
+                if let Some(until) = until {
+                    // A second more: whoever it is is let in for all of the last one.
+                    let left = Duration::from_secs(until.saturating_sub(now.unix_secs) + 1);
+                    self.chatting.leave.add(reader, now.at + left);
+                }
                 reply.bytes = head(&mut self.chatting.head);
                 reply.more = first;
                 Ok(Answer::GoesOn(reply))

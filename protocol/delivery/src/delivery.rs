@@ -268,7 +268,7 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
 
     /// When [`Delivery::tick`] wants to be called; may be early, never late.
     pub fn deadline(&self) -> Option<Instant> {
-        self.waiting.deadline().into_iter().chain(self.chatting.readers.deadline()).min()
+        self.waiting.deadline().into_iter().chain(self.chatting.deadline()).min()
     }
 
     /// Lets go everybody who waited three target durations (rule D05).
@@ -276,12 +276,12 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
         self.turn_to(now);
         let free = self.waiting.overdue(now.at);
         self.let_go(free, Refused::HeldTooLong);
-        self.chatting.readers.tick(now.at);
+        self.chatting.tick(now.at);
     }
 
     /// The viewer is gone; nothing will be handed out for it, also not what [`Delivery::pull`] has not handed out yet.
     pub fn forget(&mut self, waiter: W) {
-        if self.chatting.readers.forget(waiter) || self.waiting.forget(waiter) {
+        if self.chatting.forget(waiter) || self.waiting.forget(waiter) {
             return;
         }
         for released in &mut self.released {
@@ -377,7 +377,7 @@ impl<B: Clone, W: Copy + Eq + Hash> Delivery<B, W> {
         if let What::Segment { rendition, sequence } = place.what {
             let of = known.place(rendition).map(|at| &known.renditions[at]).ok_or(not_found)?;
             let segment = of.segments.get(&sequence).ok_or(not_found)?;
-            let reply = segment.reply(request, form, &self.policy.cors, &self.date);
+            let reply = segment.reply(request, form, known.access, &self.policy.cors, &self.date);
             return reply.map(Some).map_err(|refused| (kind, refused));
         }
         if self.is_leaving {

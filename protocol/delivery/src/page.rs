@@ -1,5 +1,6 @@
 //! Answers that are rendered once: playlists plain and gzipped, the still picture.
 
+use crate::Access;
 use http::{Cors, Head, HttpDate, Prerendered, Stamped, Status};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +25,15 @@ pub(crate) struct Encoded {
 
 /// A playlist's page. `tag` is a hash of `text`, the same on every edge; `max_age` at most the target duration
 /// (rule T13), and rounded down to seconds, at least one.
-pub fn playlist(text: &str, gzip: Option<&[u8]>, tag: u64, max_age: Duration, cors: &Cors) -> Arc<Page> {
-    let cache = format!("public, max-age={}", max_age.as_secs().max(1));
+pub fn playlist(
+    text: &str,
+    gzip: Option<&[u8]>,
+    tag: u64,
+    max_age: Duration,
+    access: Access,
+    cors: &Cors,
+) -> Arc<Page> {
+    let cache = format!("{}, max-age={}", access.caches(), max_age.as_secs().max(1));
     let encode = |etag: String, body: &[u8], is_gzip: bool| {
         let common = |status| {
             let head =
@@ -45,9 +53,16 @@ pub fn playlist(text: &str, gzip: Option<&[u8]>, tag: u64, max_age: Duration, co
 }
 
 /// A still picture's page.
-pub fn picture(media_type: &str, body: &[u8], tag: u64, max_age: Duration, cors: &Cors) -> Arc<Page> {
+pub fn picture(
+    media_type: &str,
+    body: &[u8],
+    tag: u64,
+    max_age: Duration,
+    access: Access,
+    cors: &Cors,
+) -> Arc<Page> {
     let etag = format!("\"{tag:016x}\"");
-    let cache = format!("public, max-age={}", max_age.as_secs().max(1));
+    let cache = format!("{}, max-age={}", access.caches(), max_age.as_secs().max(1));
     let common = |status| Head::new(status).cache_control(&cache).field("ETag", &etag).cors(cors);
     let whole = common(Status::OK).content(media_type, body.len() as u64).with_body(body);
     let unchanged = common(Status::NOT_MODIFIED).alone();

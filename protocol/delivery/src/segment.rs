@@ -2,7 +2,7 @@
 
 use crate::page::Form;
 use crate::refused::Refused;
-use crate::{Kind, Reply, Segment, Stored};
+use crate::{Access, Kind, Reply, Segment, Stored};
 use http::{Cors, Head, HttpDate, Prerendered, Request, Span, Status};
 
 /// Rule S09.
@@ -14,6 +14,7 @@ impl<B: Clone> Segment<B> {
         &self,
         request: &Request<'_>,
         form: Form,
+        access: Access,
         cors: &Cors,
         date: &HttpDate,
     ) -> Result<Reply<B>, Refused> {
@@ -32,7 +33,7 @@ impl<B: Clone> Segment<B> {
             return Err(Refused::OtherTag);
         }
         if request.if_none_match.is_some_and(|held| http::etag_matches(held, &etag())) {
-            let head = segment_unchanged(*tag, cors).dated(date, form.connection, true);
+            let head = segment_unchanged(*tag, access, cors).dated(date, form.connection, true);
             return Ok(reply(Status::NOT_MODIFIED, head, None));
         }
         // RFC 9110, 13.1.5: another tag (or a date, which we never gave) means the whole.
@@ -42,12 +43,13 @@ impl<B: Clone> Segment<B> {
                 reply(Status::OK, bytes::Bytes::new(), Some(Stored::WithHead(body.clone())))
             }
             None => {
-                let head = segment_head(*len, *tag, None, cors).dated(date, form.connection, true);
+                let head = segment_head(*len, *tag, None, access, cors).dated(date, form.connection, true);
                 let all = Stored::Range { body: body.clone(), from: 0, len: *len };
                 reply(Status::OK, head, (!form.is_head).then_some(all))
             }
             Some(Ok(span)) => {
-                let head = segment_head(*len, *tag, Some(span), cors).dated(date, form.connection, true);
+                let head =
+                    segment_head(*len, *tag, Some(span), access, cors).dated(date, form.connection, true);
                 let some = Stored::Range { body: body.clone(), from: span.from, len: span.len };
                 reply(Status::PARTIAL_CONTENT, head, Some(some))
             }
@@ -59,18 +61,21 @@ impl<B: Clone> Segment<B> {
     }
 }
 
-/// What a segment is told by to a cache: its name never means other bytes (rule T13).
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// What a cache is told of a segment: its name never means other bytes (rule T13).
+fn for_ever(access: Access) -> String {
+    format!("{}, max-age=31536000, immutable", access.caches())
+}
 
 /// The head of a whole segment of `len` bytes, or of `span` of it. `tag` is a hash of its bytes.
 ///
 /// The head in front of a stored body is dated when it is stored: that is when the answer originated, and its age
-/// matters to nobody.
-pub fn segment_head(len: u64, tag: u64, span: Option<Span>, cors: &Cors) -> Prerendered {
+/// matters to nobody. It says to whose caches as it stood then; a broadcast that becomes private later is so by its door,
+/// and its next segments say so.
+pub fn segment_head(len: u64, tag: u64, span: Option<Span>, access: Access, cors: &Cors) -> Prerendered {
     let (status, sent) = span.map_or((Status::OK, len), |span| (Status::PARTIAL_CONTENT, span.len));
     let mut head = Head::new(status)
         .content(TRANSPORT_STREAM, sent)
-        .cache_control(FOR_EVER)
+        .cache_control(&for_ever(access))
         .field("ETag", segment_etag(tag))
         .field("Accept-Ranges", "bytes");
     if let Some(Span { from, len: sent }) = span {
@@ -84,9 +89,9 @@ fn segment_etag(tag: u64) -> String {
 }
 
 /// 304 of a segment.
-fn segment_unchanged(tag: u64, cors: &Cors) -> Prerendered {
+fn segment_unchanged(tag: u64, access: Access, cors: &Cors) -> Prerendered {
     Head::new(Status::NOT_MODIFIED)
-        .cache_control(FOR_EVER)
+        .cache_control(&for_ever(access))
         .field("ETag", segment_etag(tag))
         .cors(cors)
         .alone()

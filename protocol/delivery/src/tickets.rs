@@ -64,22 +64,26 @@ pub(crate) struct Door {
 ///
 /// What is private opens to who was admitted: balancers give anybody a ticket, and only the lobby, which knows who asks,
 /// seals that word into it.
+///
+/// Answers until when what is private is open, in seconds since the Unix epoch: a request is answered at once, and who
+/// reads on for hours has to go then.
 pub(crate) fn admit(
     counts: &mut TicketCounts,
     book: Book<'_>,
     door: Door,
     token: Option<&str>,
     unix_secs: u64,
-) -> Result<(), Refused> {
+) -> Result<Option<u64>, Refused> {
     let is_public = door.access == Access::Public;
     let opened = match (token, book.keys) {
-        (None, _) if is_public => return Ok(()),
+        (None, _) if is_public => return Ok(None),
         (None, _) => Err(None),
         (Some(token), keys) => Token::parse(token).map_err(Some).and_then(|token| match keys {
             Some(keys) => keys.open(&token, unix_secs, door.hash).map_err(Some),
             None => Err(None),
         }),
     };
+    let until = opened.as_ref().ok().filter(|_| !is_public).map(|ticket| u64::from(ticket.expires.0));
     match opened {
         Ok(ticket)
             if !is_public
@@ -102,5 +106,5 @@ pub(crate) fn admit(
             return Err(Refused::Forbidden);
         }
     }
-    Ok(())
+    Ok(until)
 }

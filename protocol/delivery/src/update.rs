@@ -128,3 +128,13 @@ pub enum Access {
     /// Whoever has a valid ticket for it.
     Private,
 }
+
+impl Access {
+    /// Whose caches may keep it (RFC 9111, 5.2.2): what is private is kept by viewers alone.
+    pub(crate) fn caches(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Private => "private",
+        }
+    }
+}

@@ -45,7 +45,7 @@ impl Core {
         let now = Moment { at: Instant::now(), unix_secs: NOON };
         let mut core = Self { delivery: Delivery::new(policy), now };
         core.push(Update::Broadcast { broadcast: broadcast(), target: TARGET, access });
-        let page = playlist("#EXTM3U\nmany", Some(b"few"), 9, TARGET, &Cors::anybody());
+        let page = playlist("#EXTM3U\nmany", Some(b"few"), 9, TARGET, Access::Public, &Cors::anybody());
         core.push(Update::Multivariant { broadcast: broadcast(), page });
         for sequence in 1..=last {
             core.store(sequence);
@@ -66,7 +66,7 @@ impl Core {
 
     fn list(&mut self, last: u64, has_ended: bool) {
         let text = format!("#EXTM3U\nup to {last}\n{}", if has_ended { "#EXT-X-ENDLIST\n" } else { "" });
-        let page = playlist(&text, Some(b"zipped"), last, TARGET, &Cors::anybody());
+        let page = playlist(&text, Some(b"zipped"), last, TARGET, Access::Public, &Cors::anybody());
         let last = MediaSequence(last);
         self.push(Update::Playlist { broadcast: broadcast(), rendition: rendition(), page, last, has_ended });
     }

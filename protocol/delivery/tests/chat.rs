@@ -162,6 +162,36 @@ fn a_private_room_opens_to_a_ticket_of_its_own_only() {
 }
 
 #[test]
+fn who_reads_what_is_private_goes_when_his_ticket_is_over() {
+    let mut core = Core::new(Access::Private, 9);
+    core.opens();
+    let own = token(&tide());
+    for reader in [1, 2] {
+        assert_eq!(core.asks(reader, &format!("/v/{own}/tide/chat"), "").0, 200);
+    }
+    core.delivery.forget(2);
+    let due = core.delivery.deadline().unwrap();
+    let over = core.now.at + Duration::from_secs(61);
+    assert!(due <= over);
+    core.now = Moment { at: over - Duration::from_millis(1), unix_secs: NOON + 60 };
+    core.delivery.tick(core.now);
+    assert!(core.sent().iter().all(|(_, sent)| sent != "-"), "he was let in for all of the last second");
+    assert_eq!(core.delivery.deadline(), Some(over));
+    core.now = Moment { at: over, unix_secs: NOON + 61 };
+    core.delivery.tick(core.now);
+    assert!(core.sent().contains(&(1, "-".to_owned())));
+    assert_eq!(core.delivery.chat_counts().readers, 0);
+    assert_eq!(core.asks(1, &format!("/v/{own}/tide/chat"), "").0, 403);
+
+    let mut open = Core::new(Access::Public, 9);
+    open.opens();
+    assert_eq!(open.asks(1, &format!("/v/{own}/tide/chat"), "").0, 200);
+    open.now = Moment { at: open.now.at + Duration::from_secs(90), unix_secs: NOON + 90 };
+    open.delivery.tick(open.now);
+    assert!(open.sent().iter().all(|(_, sent)| sent != "-"), "a public room stays open to him");
+}
+
+#[test]
 fn when_a_room_becomes_private_its_readers_ask_again() {
     let mut core = Core::new(Access::Public, 9);
     core.opens();

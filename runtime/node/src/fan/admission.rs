@@ -142,6 +142,7 @@ struct Told {
     links: Vec<mpsc::Sender<Message>>,
     last: u64,
     private: Vec<BroadcastId>,
+    unlisted: Vec<BroadcastId>,
     denied: Vec<Denied>,
 }
 
@@ -177,9 +178,13 @@ impl Admissions {
         Self::tell_all(&mut lock(&self.shared.told), &Message::Revoked(digests));
     }
 
-    /// What is private, and who is turned away: all of it.
-    pub fn tell(&self, private: Vec<BroadcastId>, denied: Vec<Denied>) {
+    /// What is private, what is in no list, and who is turned away: all of it.
+    pub fn tell(&self, private: Vec<BroadcastId>, unlisted: Vec<BroadcastId>, denied: Vec<Denied>) {
         let mut told = lock(&self.shared.told);
+        if told.unlisted != unlisted {
+            told.unlisted = unlisted.clone();
+            Self::tell_all(&mut told, &Message::Unlisted(unlisted));
+        }
         if told.private != private {
             told.private = private.clone();
             Self::tell_all(&mut told, &Message::Private(private));
@@ -201,6 +206,7 @@ impl Admissions {
             }
             // An empty channel has room for these.
             let _ = to.try_send(Message::Private(told.private.clone()));
+            let _ = to.try_send(Message::Unlisted(told.unlisted.clone()));
             let _ = to.try_send(Message::Denied(told.denied.clone()));
             told.links.push(to.clone());
             told.last += 1;
@@ -229,7 +235,7 @@ impl Admissions {
     }
 }
 
-/// What an ingest or an edge hears.
+/// What an ingest, an edge or a balancer hears.
 #[derive(Clone, Debug)]
 pub enum News {
     /// The lobby is there: what it revoked meanwhile nobody was told.
@@ -238,6 +244,8 @@ pub enum News {
     Revoked(Vec<KeyDigest>),
     /// These broadcasts are private, and no others.
     Private(Vec<BroadcastId>),
+    /// These are in no list that anybody may read, and no others.
+    Unlisted(Vec<BroadcastId>),
     /// These are turned away, and no others.
     Denied(Vec<Denied>),
 }
@@ -340,6 +348,7 @@ fn hear(said: &Mutex<Said>, message: Message, on_news: &mut impl FnMut(News)) {
         }
         Message::Revoked(digests) => on_news(News::Revoked(digests)),
         Message::Private(names) => on_news(News::Private(names)),
+        Message::Unlisted(names) => on_news(News::Unlisted(names)),
         Message::Denied(denied) => on_news(News::Denied(denied)),
         Message::Beat | Message::Ask { .. } | Message::Air { .. } | Message::Health { .. } => {}
     }

@@ -5,6 +5,7 @@ use crate::discretion::Discretion;
 use edgefan::{Address as PeerAddress, NodeId};
 use media::BroadcastId;
 use node::directory::DirectorySettings;
+use node::fan::lobbies::Lobbies;
 use node::settings::{Address, Millis, Number, Parsed, Seconds, SecretFile};
 use percore::Driver;
 use serde::{Deserialize, Serialize};
@@ -42,9 +43,10 @@ pub struct Settings {
     /// `mascaret status` show what they say. Where no directory is named they drain edges through them. Viewers never
     /// depend on it. Default: none.
     pub nodes: Vec<Address>,
-    /// The lobby's link, `host:port`: what is unlisted or private there is in no list here, and who asks for what is
-    /// private must be admitted. Until it has spoken nothing is listed. Default: no lobby.
-    pub lobby: Option<Parsed<PeerAddress>>,
+    /// The lobby's link, `host:port`, or those of a fleet's lobbies with commas between them, tried in turn: what is
+    /// unlisted or private there is in no list here, and who asks for what is private must be admitted. Until it has
+    /// spoken nothing is listed. Default: no lobby.
+    pub lobby: Option<Parsed<Lobbies>>,
     /// Broadcasts that are in no list, whatever the lobby says. Who knows the name may watch. Default: none.
     pub unlisted: Vec<Parsed<BroadcastId>>,
     /// How tokens are sealed.

@@ -189,6 +189,9 @@ fn ingests_and_edges_hear_what_holds() {
     wait_for("what is private is told", || {
         heard(&|news| matches!(news, News::Private(names) if names.len() == 1))
     });
+    wait_for("and that no list has it", || {
+        heard(&|news| matches!(news, News::Unlisted(names) if names.len() == 1))
+    });
     let stranger = Browser::new(at);
     stranger.does("GET", "/broadcasts/tide", NOTHING, 404);
     stranger.does("POST", "/broadcasts/tide/ticket", json!({}), 404);

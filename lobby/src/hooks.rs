@@ -6,7 +6,7 @@
 
 use crate::metrics::Counts;
 use crate::outside::{self, Outside};
-use crate::store::{Store, UnixMillis, Webhook};
+use crate::store::{Store, Telling, UnixMillis, Webhook};
 use hmac::{Hmac, KeyInit, Mac};
 use media::BroadcastId;
 use sha2::Sha256;
@@ -26,6 +26,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Tries, and how long before each.
 const TRIES: [Duration; 4] =
     [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
+
+/// Letters of a refusal that are kept.
+const REFUSAL_LETTERS: usize = 200;
 
 /// Clones are the same one.
 #[derive(Clone, Debug)]
@@ -107,8 +110,9 @@ impl Hooks {
             for hook in hooks {
                 let Ok(place) = places.clone().acquire_owned().await else { return };
                 let (agent, body, counts) = (agent.clone(), body.clone(), self.counts.clone());
+                let store = store.clone();
                 tokio::spawn(async move {
-                    tell_one(agent, hook, body, counts).await;
+                    tell_one(agent, hook, body, counts, store).await;
                     drop(place);
                 });
             }
@@ -137,7 +141,22 @@ fn ask(agent: &ureq::Agent, url: &str, signature: &str, body: &str) -> Told {
     }
 }
 
-async fn tell_one(agent: ureq::Agent, hook: Webhook, body: Arc<str>, counts: Arc<Counts>) {
+/// How it went, for whoever looks after the webhook.
+async fn keep(store: &dyn Store, hook: &Webhook, refusal: Option<&str>) {
+    let refusal = refusal.map(|why| why.chars().take(REFUSAL_LETTERS).collect());
+    let how = Telling { at: UnixMillis::now(), refusal };
+    if let Err(error) = store.webhook_was_told(&hook.id, &how).await {
+        tracing::warn!(hook = hook.id, %error, "how a webhook was told is not kept");
+    }
+}
+
+async fn tell_one(
+    agent: ureq::Agent,
+    hook: Webhook,
+    body: Arc<str>,
+    counts: Arc<Counts>,
+    store: Arc<dyn Store>,
+) {
     for wait in TRIES {
         tokio::time::sleep(wait).await;
         let (url, signature) = (hook.url.clone(), signature(&hook.secret, body.as_bytes()));
@@ -145,11 +164,16 @@ async fn tell_one(agent: ureq::Agent, hook: Webhook, body: Arc<str>, counts: Arc
         match tokio::task::spawn_blocking(move || ask(&agent, &url, &signature, &body)).await {
             Ok(Told::Taken) => {
                 counts.webhooks.inc();
+                keep(&*store, &hook, None).await;
                 return;
             }
-            Ok(Told::Refused(why)) => tracing::info!(hook = hook.id, why, "a webhook is told again"),
+            Ok(Told::Refused(why)) => {
+                tracing::info!(hook = hook.id, why, "a webhook is told again");
+                keep(&*store, &hook, Some(&why)).await;
+            }
             Ok(Told::Inside(why)) => {
                 tracing::info!(hook = hook.id, why, "a webhook is not told");
+                keep(&*store, &hook, Some(&why)).await;
                 break;
             }
             Err(error) => tracing::warn!(hook = hook.id, %error, "a webhook's thread"),

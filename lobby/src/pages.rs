@@ -43,7 +43,7 @@ pub(crate) fn at(method: &Method, path: &str, headers: &HeaderMap) -> Option<Res
     let name = path.strip_prefix('/')?;
     let is_watched = |name: &str| BroadcastId::parse(name.strip_suffix('/').unwrap_or(name)).is_ok();
     let file = match name {
-        "" | "sign-in" | "sign-up" | "studio" | "admin" => "lobby.html",
+        "" | "sign-in" | "sign-up" | "studio" | "account" | "admin" => "lobby.html",
         name if name.strip_prefix("watch/").is_some_and(is_watched) => "lobby.html",
         name if name.starts_with("assets/") => name,
         _ => return None,
@@ -87,7 +87,9 @@ mod tests {
 
     #[test]
     fn pages_are_at_their_paths_and_nothing_else_is() {
-        for path in ["/", "/sign-in", "/sign-up", "/studio", "/admin", "/watch/tide", "/watch/tide/"] {
+        for path in
+            ["/", "/sign-in", "/sign-up", "/studio", "/account", "/admin", "/watch/tide", "/watch/tide/"]
+        {
             assert_eq!(status(&Method::GET, path), Some(200), "{path}");
             assert_eq!(status(&Method::POST, path), None, "{path}");
         }

@@ -35,6 +35,11 @@ fn people_sign_up_in_and_out_and_are_gone_when_they_go() {
     let id = zoe.does("GET", "/me", NOTHING, 200)["id"].as_str().unwrap().to_owned();
     ada.does("PATCH", &format!("/accounts/{id}"), json!({ "role": "broadcaster" }), 204);
     zoe.does("GET", "/me", NOTHING, 401);
+    let elsewhere = Browser::signed_in(at, "zoe");
+    let zoe = Browser::signed_in(at, "zoe");
+    elsewhere.does("DELETE", "/me/sessions", NOTHING, 204);
+    elsewhere.does("GET", "/me", NOTHING, 401);
+    zoe.does("GET", "/me", NOTHING, 401);
     let zoe = Browser::signed_in(at, "zoe");
     zoe.does("POST", "/broadcasts", json!({ "name": "zoes" }), 201);
     zoe.does("POST", "/broadcasts/zoes/messages", json!({ "text": "hello" }), 201);
@@ -111,6 +116,19 @@ fn what_is_said_stays_text_and_order_is_kept() {
     eve.does("POST", "/broadcasts/tide/messages", json!({ "text": "too soon" }), 429);
     bob.does("PUT", "/broadcasts/tide/restraints/id-eve/ban", json!({ "clear": true }), 204);
     eve.does("POST", "/broadcasts/tide/messages", json!({ "text": "banned" }), 403);
+    let held = bob.does("GET", "/broadcasts/tide/restraints", NOTHING, 200);
+    assert_eq!(
+        (&held["restraints"][0]["name"], &held["restraints"][0]["kind"]),
+        (&json!("eve"), &json!("ban"))
+    );
+    eve.does("GET", "/broadcasts/tide/restraints", NOTHING, 403);
+    eve.does("DELETE", "/broadcasts/tide/restraints/id-eve/ban", NOTHING, 403);
+    // Who was turned away too is let in again with it.
+    bob.does("PUT", "/broadcasts/tide/denials/id-eve", json!({}), 204);
+    eve.does("POST", "/broadcasts/tide/ticket", json!({}), 404);
+    bob.does("DELETE", "/broadcasts/tide/restraints/id-eve/ban", NOTHING, 204);
+    bob.does("DELETE", "/broadcasts/tide/restraints/id-eve/ban", NOTHING, 404);
+    eve.does("POST", "/broadcasts/tide/ticket", json!({}), 200);
     let log = bob.does("GET", "/broadcasts/tide/messages?after=0", NOTHING, 200);
     let kinds: Vec<&str> =
         log["messages"].as_array().unwrap().iter().map(|m| m["kind"].as_str().unwrap()).collect();

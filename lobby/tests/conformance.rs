@@ -7,8 +7,8 @@ mod database;
 use lobby::policy::Role;
 use lobby::store::{
     Account, AccountId, Broadcast, DENIALS_OF_ONE, Denial, Invite, MessageKind, NewAccount, Post,
-    PostRefusal, Posted, PublishKey, RestraintKind, ShareLink, Sqlite, Store, StoreError, UnixMillis,
-    VERSION, Visibility, Webhook, backup, restore,
+    PostRefusal, Posted, PublishKey, RestraintKind, ShareLink, Sqlite, Store, StoreError, Telling,
+    UnixMillis, VERSION, Visibility, Webhook, backup, restore,
 };
 use media::BroadcastId;
 use std::sync::Arc;
@@ -166,9 +166,18 @@ async fn broadcasts_and_what_opens_them(store: &Arc<dyn Store>) {
         url: "http://a".into(),
         secret: "s".into(),
         made: NOON,
+        last: None,
     };
     store.add_webhook(&hook).await.unwrap();
-    assert_eq!(store.webhooks_of(&tide, 9).await, Ok(vec![hook]));
+    assert_eq!(store.webhooks_of(&tide, 9).await, Ok(vec![hook.clone()]));
+    for refusal in [Some("it answers 500".to_owned()), None] {
+        let last = Telling { at: UnixMillis(7), refusal };
+        assert_eq!(store.webhook_was_told(&hook.id, &last).await, Ok(true));
+        let told = Webhook { last: Some(last), ..hook.clone() };
+        assert_eq!(store.webhooks_of(&tide, 9).await, Ok(vec![told]));
+    }
+    let last = Telling { at: UnixMillis(7), refusal: None };
+    assert_eq!(store.webhook_was_told("none", &last).await, Ok(false), "it was removed meanwhile");
     assert_eq!(store.secret("share", [1; 32]).await, Ok([1; 32]));
     assert_eq!(store.secret("share", [2; 32]).await, Ok([1; 32]), "whoever asked first");
 }

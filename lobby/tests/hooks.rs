@@ -96,6 +96,10 @@ fn who_is_told_can_check_it_and_is_told_again_until_he_takes_it() {
     assert!(elsewhere.told().is_empty(), "where it pointed nobody went");
     wait_for("all are counted", || lobby.metric("mascaret_lobby_webhooks_total") == 3);
     assert_eq!(lobby.metric("mascaret_lobby_failed_webhooks_total"), 0);
+    wait_for("its owner sees that each took it", || {
+        let listed = bob.does("GET", "/broadcasts/tide/webhooks", NOTHING, 200);
+        listed["webhooks"].as_array().unwrap().iter().all(|it| it["last"]["taken"] == true)
+    });
     let mut bodies = Vec::new();
     for (it, secret) in [&good, &failing, &moved].into_iter().zip(&secrets) {
         for (path, signature, body) in it.told() {
@@ -148,5 +152,10 @@ fn nobody_has_us_knock_where_he_cannot() {
     // Those that are no name anywhere are tried again; `localhost` is one everywhere, and is given up at once.
     wait_for("it is given up", || lobby.metric("mascaret_lobby_failed_webhooks_total") >= 1);
     assert_eq!(lobby.metric("mascaret_lobby_webhooks_total"), 0);
+    wait_for("its owner sees why", || {
+        let listed = bob.does("GET", "/broadcasts/tide/webhooks", NOTHING, 200);
+        let all = listed["webhooks"].as_array().unwrap();
+        all.iter().any(|it| it["last"]["taken"] == false && it["last"]["says"] != "")
+    });
     assert!(inside.told().is_empty());
 }

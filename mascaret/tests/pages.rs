@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const OFFSET: u16 = 6_300;
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
+const ESCAPE: &str = "\u{e00c}";
 const DOWN: &str = "\u{e015}";
 /// What would run if anything that a stranger wrote were taken for a page.
 const MARKUP: &str = "<img src=x onerror='window.taken=1'><script>window.taken=1</script>&lt;b&gt;";
@@ -59,9 +60,9 @@ fn tab_to(browser: &Browser, what: &str, selector: &str) {
     panic!("{what} is not reached by Tab: {}", body(browser));
 }
 
-/// Nothing serious, in either of both sizes and schemes.
+/// Nothing serious, in both sizes and schemes. With `MASCARET_PICTURES=folder` each is kept as it looks, in base64.
 fn axe(browser: &Browser, axe: &str, page: &str) {
-    for (width, scheme) in [(1280, "dark"), (360, "light")] {
+    for (width, scheme) in [(1280, "dark"), (1280, "light"), (360, "dark"), (360, "light")] {
         browser.looks_like(width, scheme);
         let wide = browser.run("return document.documentElement.scrollWidth - innerWidth");
         assert!(wide.as_i64().is_some_and(|wide| wide <= 0), "{page} at {width} px is {wide} px too wide");
@@ -72,6 +73,10 @@ fn axe(browser: &Browser, axe: &str, page: &str) {
                 .map((it) => `${it.id}: ${it.nodes.map((node) => node.html).join(' ')}`)));",
         );
         assert_eq!(found, serde_json::json!([]), "{page} at {width} px, {scheme}");
+        if let Some(folder) = std::env::var_os("MASCARET_PICTURES") {
+            let file = format!("{}-{width}-{scheme}.png.base64", page.replace([',', ' '], "-"));
+            std::fs::write(Path::new(&folder).join(file), browser.picture()).expect("a picture");
+        }
     }
     browser.looks_like(1280, "dark");
 }
@@ -174,11 +179,10 @@ fn everything_is_done_by_keyboard_and_axe_finds_nothing_serious() {
     tab_to(&browser, "revoking it", ".keys button");
     browser.types("\u{e007}");
     until(&browser, "none", "return document.querySelector('.keys').innerText.includes('None yet')");
+    shares(&browser, &source);
 
-    browser.open(&page("/admin"));
-    until(&browser, "accounts", "return document.querySelectorAll('tbody tr').length === 1");
-    axe(&browser, &source, "admin");
-    tab_to(&browser, "the role", "tbody select");
+    let invite = invites(&browser, &page, &source);
+    own_account(&browser, &page, &source, &invite);
 
     browser.open(&page("/watch/tide"));
     until(&browser, "the player", "return !!document.querySelector('.frame')");
@@ -193,6 +197,181 @@ fn everything_is_done_by_keyboard_and_axe_finds_nothing_serious() {
     running.join().expect("it ends");
 }
 
+/// Opens a closed part of a page by keyboard.
+fn opens(browser: &Browser, part: &str) {
+    tab_to(browser, part, &format!("{part} > summary"));
+    browser.types(ENTER);
+    until(browser, part, &format!("return !!document.querySelector('{part}[open] li')"));
+}
+
+/// Shown text of an element.
+fn reads(browser: &Browser, selector: &str) -> String {
+    let found = browser.run(&format!("return document.querySelector({selector:?})?.innerText ?? ''"));
+    found.as_str().unwrap_or_default().to_owned()
+}
+
+fn until_reads(browser: &Browser, selector: &str, text: &str) {
+    let script = format!("return (document.querySelector({selector:?})?.innerText ?? '').includes({text:?})");
+    until(browser, &format!("{selector} to read {text}"), &script);
+}
+
+/// Links and webhooks of a broadcast: made, shown once, listed, taken away; then the broadcast itself, and another one made.
+fn shares(browser: &Browser, source: &str) {
+    opens(browser, ".links-part");
+    tab_to(browser, "for how long", ".links-part select");
+    browser.types(DOWN);
+    tab_to(browser, "making a link", ".links-part .form button");
+    browser.types(ENTER);
+    until(
+        browser,
+        "the link",
+        "return /\\/watch\\/tide\\?link=.{20,}/.test(document.querySelector('.links-part code')?.innerText)",
+    );
+    until_reads(browser, ".links", "Good until");
+    opens(browser, ".hooks-part");
+    tab_to(browser, "its address", "input[name=url]");
+    browser.types(&format!("https://example.org/told{ENTER}"));
+    until_reads(browser, ".hooks", "https://example.org/told not told yet");
+    until(browser, "its secret", "return document.querySelector('.hooks-part code').innerText.length === 32");
+    opens(browser, ".order-part");
+    until_reads(browser, ".held", "Nobody is");
+    axe(browser, source, "studio, all open");
+    browser.run("document.querySelector('.links-part summary').focus()");
+    for (list, button) in [("links", "Revoke the link"), ("hooks", "Remove the webhook")] {
+        tab_to(browser, button, &format!(".{list} button[aria-label^=\"{button}\"]"));
+        browser.types(ENTER);
+        until_reads(browser, &format!(".{list}"), "None yet");
+    }
+    // What cannot be undone is asked about first; Escape is no.
+    let delete = ".owned > button";
+    tab_to(browser, "deleting it", delete);
+    browser.types(ENTER);
+    until(
+        browser,
+        "a question",
+        "return document.querySelector('dialog[open]')?.contains(document.activeElement)",
+    );
+    axe(browser, source, "a question");
+    browser.types(ESCAPE);
+    until(
+        browser,
+        "no question",
+        &format!("return document.activeElement.matches({delete:?}) && !document.querySelector('dialog')"),
+    );
+    browser.types(ENTER);
+    tab_to(browser, "yes", "dialog .primary");
+    browser.types(ENTER);
+    until_reads(browser, ".owned-all", "no broadcast yet");
+    browser.run("document.querySelector('input[name=name]').focus()");
+    browser.types(&format!("tide{ENTER}"));
+    until(browser, "the broadcast", "return !!document.querySelector('.owned')");
+}
+
+/// Invites: one made and taken back, another made for the link that it is.
+fn invites(browser: &Browser, page: &dyn Fn(&str) -> String, source: &str) -> String {
+    browser.open(&page("/admin"));
+    until(browser, "accounts", "return document.querySelectorAll('tbody tr').length === 1");
+    tab_to(browser, "the role", "tbody select");
+    let mut invite = String::new();
+    for is_kept in [false, true] {
+        tab_to(browser, "what it makes of somebody", "select[name=role]");
+        tab_to(browser, "making it", ".owned .form button");
+        browser.types(ENTER);
+        let link = ".owned code";
+        until(
+            browser,
+            "the invite",
+            &format!(
+                "return /\\/sign-up\\?invite=.{{32}}/.test(document.querySelector({link:?})?.innerText)"
+            ),
+        );
+        until_reads(browser, ".invites", "For one viewer");
+        invite = reads(browser, link);
+        if !is_kept {
+            axe(browser, source, "admin");
+            browser.run("document.querySelector('tbody select').focus()");
+            tab_to(browser, "taking it back", ".invites button");
+            browser.types(ENTER);
+            until_reads(browser, ".invites", "None that was not used");
+            browser.run("document.querySelector('.owned .fresh').replaceChildren()");
+        }
+    }
+    invite
+}
+
+/// Somebody comes by an invite, has another password, is signed out everywhere, and goes for good; then the first is back.
+fn own_account(browser: &Browser, page: &dyn Fn(&str) -> String, source: &str, invite: &str) {
+    let sign_in = |name: &str, password: &str| {
+        until(
+            browser,
+            "sign-in",
+            "return location.pathname === '/sign-in' && !!document.querySelector('form')",
+        );
+        tab_to(browser, "the name", "input[name=username]");
+        browser.types(name);
+        tab_to(browser, "the password", "input[name=password]");
+        browser.types(&format!("{password}{ENTER}"));
+        until(
+            browser,
+            "somebody signed in",
+            "return location.pathname !== '/sign-in' && !!document.querySelector('nav .me')",
+        );
+    };
+    let sign_out = || {
+        tab_to(browser, "signing out", "nav button");
+        browser.types(ENTER);
+        until(
+            browser,
+            "signed out",
+            "return location.pathname === '/sign-in' && !!document.querySelector('form')",
+        );
+    };
+    sign_out();
+    browser.open(invite);
+    until(
+        browser,
+        "the invite in its field",
+        "return document.querySelector('input[name=invite]')?.value.length === 32",
+    );
+    tab_to(browser, "the name", "input[name=username]");
+    browser.types("Zoe");
+    tab_to(browser, "the password", "input[name=password]");
+    browser.types(&format!("{PASSWORD}{ENTER}"));
+    until_reads(browser, "main", "ask an administrator");
+    tab_to(browser, "her account", "nav .me");
+    browser.types(ENTER);
+    until(
+        browser,
+        "her account",
+        "return location.pathname === '/account' && !!document.querySelector('input[name=old]')",
+    );
+    axe(browser, source, "account");
+    let other = "another two metres of it";
+    tab_to(browser, "the old password", "input[name=old]");
+    browser.types(PASSWORD);
+    tab_to(browser, "the new one", "input[name=new]");
+    browser.types(&format!("{other}{ENTER}"));
+    until_reads(browser, "[aria-labelledby=password]", "Changed.");
+    tab_to(browser, "signing out everywhere", "[aria-labelledby=everywhere] button");
+    browser.types(ENTER);
+    sign_in("Zoe", other);
+    browser.open(&page("/account"));
+    until(browser, "her account", "return !!document.querySelector('input[name=confirm]')");
+    tab_to(browser, "her name", "input[name=confirm]");
+    browser.types("Zo");
+    tab_to(browser, "her password", "input[name=known]");
+    browser.types(&format!("{other}{ENTER}"));
+    until_reads(browser, "[aria-labelledby=farewell]", "That is not your name");
+    browser.types("\u{e010}e");
+    tab_to(browser, "going", "[aria-labelledby=farewell] button");
+    browser.types(ENTER);
+    until(browser, "gone", "return location.pathname === '/sign-up' && !!document.querySelector('form')");
+    browser.open(&page("/sign-in"));
+    sign_in("Ana", PASSWORD);
+    browser.open(&page("/admin"));
+    until(browser, "accounts without hers", "return document.querySelectorAll('tbody tr').length === 1");
+}
+
 /// Status of a change that the page itself could ask for.
 fn changes(browser: &Browser, method: &str, path: &str, body: &Value) -> Value {
     browser.runs_on(&format!(
@@ -201,6 +380,55 @@ fn changes(browser: &Browser, method: &str, path: &str, body: &Value) -> Value {
              headers: {{ 'content-type': 'application/json', 'x-mascaret-token': token }}, body: JSON.stringify({body}) }}))
            .then((answer) => done(answer.status)).catch((error) => done(String(error)))"
     ))
+}
+
+/// Eve signs up and says this; the page is signed in as her until somebody else is.
+fn somebody_says(browser: &Browser, broadcast: &str, texts: &[&str]) {
+    let said = browser.runs_on(&format!(
+        "const done = arguments[arguments.length - 1];
+         const ask = (path, token, body) => fetch(`/api/v1${{path}}`, {{ method: 'POST', body: JSON.stringify(body),
+             headers: {{ 'content-type': 'application/json', ...(token ? {{ 'x-mascaret-token': token }} : {{}}) }} }});
+         const who = {{ name: 'Eve', password: {PASSWORD:?} }};
+         (async () => {{
+             await ask('/accounts', '', who);
+             const {{ token }} = await (await ask('/session', '', who)).json();
+             const all = [];
+             for (const text of {texts:?}) all.push((await ask('/broadcasts/{broadcast}/messages', token, {{ text }})).status);
+             return all;
+         }})().then(done).catch((error) => done(String(error)))"
+    ));
+    assert_eq!(said, serde_json::json!(vec![201; texts.len()]));
+}
+
+/// Somebody is muted, let speak, banned with all he said, and let in again: by keyboard.
+fn keeps_order(browser: &Browser, source: &str) {
+    for (label, held) in [("Mute", "Eve is muted, until"), ("Ban", "Eve is banned, until you lift it")] {
+        browser.run("document.querySelector('.said').focus()");
+        tab_to(browser, label, &format!(".order button[aria-label^=\"{label}\"][aria-label$=Eve]"));
+        browser.types(ENTER);
+        until_reads(browser, ".chat-note", "Eve: done");
+        if label == "Mute" {
+            opens(browser, ".chat .order-part");
+        }
+        until_reads(browser, ".held", held);
+        if label == "Mute" {
+            axe(browser, source, "watch, somebody muted");
+        }
+        browser.run("document.querySelector('.chat .order-part summary').focus()");
+        tab_to(
+            browser,
+            "lifting it",
+            &format!(".held button[aria-label^=\"Lift the {}\"]", label.to_lowercase()),
+        );
+        browser.types(ENTER);
+        until_reads(browser, ".held", "Nobody is");
+    }
+    until(
+        browser,
+        "all she said gone",
+        "return !['first', 'second'].some((text) => document.querySelector('.said').innerText.includes(text))",
+    );
+    browser.run("document.querySelector('.said').focus()");
 }
 
 /// A publisher whose keyframes are 5 s apart, without sound.
@@ -260,6 +488,7 @@ fn what_is_said_beside_the_player_is_text_and_is_kept_in_order_by_keyboard() {
 
     browser.open(&format!("{at}sign-in?to=/watch/{tide}"));
     until(&browser, "sign-in", "return !!document.querySelector('form')");
+    somebody_says(&browser, &tide, &["first", "second"]);
     tab_to(&browser, "the name", "input[name=username]");
     browser.types(&host);
     tab_to(&browser, "the password", "input[name=password]");
@@ -276,12 +505,13 @@ fn what_is_said_beside_the_player_is_text_and_is_kept_in_order_by_keyboard() {
     until(&browser, "what was said", &shown);
     is_not_taken(&browser, "watch");
     axe(&browser, &source, "watch, with chat");
+    keeps_order(&browser, &source);
     tab_to(&browser, "taking it back", ".order button");
     browser.types(ENTER);
     until(
         &browser,
         "that it is gone",
-        "return document.querySelector('.said').innerText.includes('Message removed')",
+        "return [...document.querySelectorAll('.said li i')].filter((it) => it.textContent === 'Message removed').length === 3",
     );
     tab_to(&browser, "slow mode", ".chat-foot select");
     browser.types(DOWN);

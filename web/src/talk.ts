@@ -5,6 +5,7 @@
 import { h } from './controls';
 import type { Edges } from '../builtin/hedge.js';
 import { Trouble, type Lobby, type Session } from './lobby/api';
+import { restrained } from './lobby/order';
 import { Reading, type Said, type State } from './said';
 
 /** Lines that are kept on the page. */
@@ -27,6 +28,7 @@ export class Talk {
   private lines = new Map<number, { line: HTMLLIElement; said: Said }>();
   private slow = 0;
   private pacing: HTMLSelectElement | null = null;
+  private held: ReturnType<typeof restrained> | null = null;
   private answer = '';
   private state: State = 'looking';
 
@@ -148,7 +150,7 @@ export class Talk {
       return;
     }
     if (!this.session) {
-      const back = encodeURIComponent(location.pathname);
+      const back = encodeURIComponent(location.pathname + location.search);
       this.foot.replaceChildren(h('p', {}, h('a', { href: `/sign-in?to=${back}` }, 'Sign in'), ' to say something.'));
       return;
     }
@@ -179,7 +181,10 @@ export class Talk {
         });
     });
     this.foot.replaceChildren(form);
-    if (this.session.moderates) this.foot.append(this.pace());
+    if (this.session.moderates && this.lobby) {
+      this.held = restrained(this.lobby, this.broadcast);
+      this.foot.append(this.pace(), this.held.element);
+    }
   }
 
   /** What may be done about a message. */
@@ -189,7 +194,10 @@ export class Talk {
       made.addEventListener('click', () => {
         made.disabled = true;
         what()
-          .then(() => this.say(`${about} ${said.name}: done.`))
+          .then(() => {
+            this.say(`${about} ${said.name}: done.`);
+            void this.held?.load();
+          })
           .catch((error: unknown) => this.say(error instanceof Trouble ? error.message : 'That did not work.'))
           .finally(() => (made.disabled = false));
       });

@@ -182,7 +182,17 @@ pub(super) async fn lift(
 ) -> Result<StatusCode, Fault> {
     let broadcast = moderated_by(&lobby, &who, &at).await?;
     let kind: RestraintKind = kind.parse().map_err(|()| Fault::NotFound("mute and ban are known"))?;
-    match lobby.store.lift(&broadcast.name, &AccountId(account), kind).await? {
+    let account = AccountId(account);
+    // Who was turned away, and not only silenced, is let in again by whoever may turn away.
+    let mut was_held = false;
+    if kind == RestraintKind::Ban && who.role.runs(is_own(&who, &broadcast)) {
+        let holder = lobby.share_secret.account(&account.0, &broadcast.name);
+        was_held = lobby.store.admit_again(&broadcast.name, holder).await?;
+        if was_held {
+            lobby.tell_edges().await?;
+        }
+    }
+    match lobby.store.lift(&broadcast.name, &account, kind).await? || was_held {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Fault::NotFound("nothing of that kind is held against that account")),
     }

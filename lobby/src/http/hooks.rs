@@ -5,7 +5,7 @@ use super::owned::{Owned, gone, listed, made, one_more};
 use super::who::Json;
 use crate::lobby::Lobby;
 use crate::secret::{id, word};
-use crate::store::{UnixMillis, Webhook};
+use crate::store::{Telling, UnixMillis, Webhook};
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use serde::Deserialize;
@@ -42,7 +42,14 @@ pub(super) async fn make(
     if !lobby.reach.takes(address.host().unwrap_or_default()) {
         return Err(Fault::Bad("that address is of a private network or of this machine".into()));
     }
-    let hook = Webhook { id: id(), broadcast: broadcast.name, url, secret: word(), made: UnixMillis::now() };
+    let hook = Webhook {
+        id: id(),
+        broadcast: broadcast.name,
+        url,
+        secret: word(),
+        made: UnixMillis::now(),
+        last: None,
+    };
     one_more(lobby.store.add_webhook_within(&hook, WEBHOOKS).await?, WEBHOOKS, "webhooks")?;
     Ok(made(json!({ "id": hook.id, "url": hook.url, "secret": hook.secret })))
 }
@@ -52,7 +59,12 @@ pub(super) async fn list(
     Owned { broadcast, .. }: Owned,
 ) -> Result<axum::Json<Value>, Fault> {
     let hooks = lobby.store.webhooks_of(&broadcast.name, WEBHOOKS).await?;
-    listed("webhooks", &hooks, |it| json!({ "id": it.id, "url": it.url, "made_ms": it.made }))
+    let last = |it: &Telling| json!({ "at_ms": it.at, "taken": it.refusal.is_none(), "says": it.refusal });
+    listed(
+        "webhooks",
+        &hooks,
+        |it| json!({ "id": it.id, "url": it.url, "made_ms": it.made, "last": it.last.as_ref().map(last) }),
+    )
 }
 
 pub(super) async fn delete(

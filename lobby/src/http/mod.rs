@@ -73,6 +73,7 @@ fn v1() -> Routes {
         .on("get", "/place", place)
         .on("get", "/me", session::me)
         .on("delete", "/me", session::delete_me)
+        .on("delete", "/me/sessions", session::sign_out_everywhere)
         .on("put", "/me/password", session::change_password)
         .on("post", "/invites", invites::make)
         .on("get", "/invites", invites::list)

@@ -50,6 +50,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     Operation("get", "/place", "Where this cluster is watched and published to", None, 200),
     Operation("get", "/me", "Who is signed in, and the session's token", None, 200),
     Operation("delete", "/me", "Delete one's own account", Some(&[Text("password")]), 204),
+    Operation("delete", "/me/sessions", "Sign out everywhere", None, 204),
     Operation("put", "/me/password", "Change one's password", Some(&[Text("old"), Text("new")]), 200),
     Operation(
         "post",
@@ -150,7 +151,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         Some(&[Text("url")]),
         201,
     ),
-    Operation("get", "/broadcasts/{name}/webhooks", "Its webhooks", None, 200),
+    Operation("get", "/broadcasts/{name}/webhooks", "Its webhooks, and how each was told last", None, 200),
     Operation("delete", "/broadcasts/{name}/webhooks/{id}", "Remove a webhook", None, 204),
 ];
 

@@ -88,6 +88,15 @@ pub(super) async fn sign_out(
     Ok(with_cookie(StatusCode::NO_CONTENT.into_response(), "", 0))
 }
 
+/// Here and wherever else.
+pub(super) async fn sign_out_everywhere(
+    State(lobby): State<Arc<Lobby>>,
+    Who(session): Who,
+) -> Result<Response, Fault> {
+    lobby.store.end_sessions_of(&session.account).await?;
+    Ok(with_cookie(StatusCode::NO_CONTENT.into_response(), "", 0))
+}
+
 pub(super) async fn me(Who(session): Who, headers: HeaderMap) -> axum::Json<serde_json::Value> {
     let token = who::cookie(&headers).map(origin::token);
     axum::Json(json!({

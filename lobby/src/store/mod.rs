@@ -35,7 +35,7 @@ pub use schema::VERSION;
 pub use sessions::{Session, SessionDigest};
 pub use sqlite::Sqlite;
 pub use transfer::{BACKUP_LINE_BYTES, TransferError, backup, restore};
-pub use webhooks::Webhook;
+pub use webhooks::{Telling, Webhook};
 
 use std::future::Future;
 use std::pin::Pin;

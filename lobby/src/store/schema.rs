@@ -60,7 +60,13 @@ pub(crate) const TABLES: &[Table] = &[
 ];
 
 /// All steps, in order.
-pub(crate) const MIGRATIONS: &[Migration] = &[(
+pub(crate) const MIGRATIONS: &[Migration] = &[FIRST, TOLD];
+
+/// How the last telling of a webhook went; of no use in a backup.
+const TOLD: Migration =
+    (2, &["ALTER TABLE webhooks ADD COLUMN told_ms BIGINT", "ALTER TABLE webhooks ADD COLUMN refusal TEXT"]);
+
+const FIRST: Migration = (
     1,
     &[
         "CREATE TABLE accounts (id TEXT PRIMARY KEY, name TEXT NOT NULL, folded TEXT NOT NULL UNIQUE, password TEXT NOT NULL, role TEXT NOT NULL, made_ms BIGINT NOT NULL)",
@@ -82,7 +88,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[(
         "CREATE TABLE webhooks (id TEXT PRIMARY KEY, broadcast TEXT NOT NULL REFERENCES broadcasts (name) ON DELETE CASCADE, url TEXT NOT NULL, secret TEXT NOT NULL, made_ms BIGINT NOT NULL)",
         "CREATE TABLE secrets (name TEXT PRIMARY KEY, secret BYTEA NOT NULL)",
     ],
-)];
+);
 
 #[cfg(test)]
 mod tests {

@@ -101,7 +101,8 @@ texts! {
 
     WEBHOOK_ADD = "INSERT INTO webhooks (id, broadcast, url, secret, made_ms) VALUES ($1, $2, $3, $4, $5) RETURNING id";
     WEBHOOKS_ROOM = "SELECT name FROM broadcasts WHERE name = $1 AND (SELECT COUNT(*) FROM webhooks WHERE broadcast = $1) < $2";
-    WEBHOOKS_OF = "SELECT id, broadcast, url, secret, made_ms FROM webhooks WHERE broadcast = $1 ORDER BY made_ms, id LIMIT $2";
+    WEBHOOKS_OF = "SELECT id, broadcast, url, secret, made_ms, told_ms, refusal FROM webhooks WHERE broadcast = $1 ORDER BY made_ms, id LIMIT $2";
+    WEBHOOK_TOLD = "UPDATE webhooks SET told_ms = $1, refusal = $2 WHERE id = $3 RETURNING id";
     WEBHOOK_DELETE = "DELETE FROM webhooks WHERE id = $1 AND broadcast = $2 RETURNING id";
 
     SECRET_PUT = "INSERT INTO secrets (name, secret) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";

@@ -17,6 +17,17 @@ pub struct Webhook {
     pub secret: String,
     /// Since when.
     pub made: UnixMillis,
+    /// How it went the last time; nothing where it was never told.
+    pub last: Option<Telling>,
+}
+
+/// A try to tell an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telling {
+    /// When it was over.
+    pub at: UnixMillis,
+    /// Why it was not taken, if it was not.
+    pub refusal: Option<String>,
 }
 
 impl std::fmt::Debug for Webhook {
@@ -32,6 +43,10 @@ fn webhook(row: &Row) -> Result<Webhook, StoreError> {
         url: row.text(2)?,
         secret: row.text(3)?,
         made: UnixMillis(row.int(4)?),
+        last: match row.maybe(5, Row::int)? {
+            Some(at) => Some(Telling { at: UnixMillis(at), refusal: row.maybe(6, Row::text)? }),
+            None => None,
+        },
     })
 }
 
@@ -56,6 +71,12 @@ impl dyn Store + '_ {
     pub async fn webhooks_of(&self, broadcast: &BroadcastId, count: u64) -> Result<Vec<Webhook>, StoreError> {
         let step = Step::new(sql::WEBHOOKS_OF, [broadcast.as_str().into(), count.into()]);
         self.look(step).await?.iter().map(webhook).collect()
+    }
+
+    /// How a try to tell it went; false if it was removed meanwhile.
+    pub async fn webhook_was_told(&self, id: &str, how: &Telling) -> Result<bool, StoreError> {
+        let values = [how.at.into(), how.refusal.as_deref().into(), id.into()];
+        self.changed(Step::new(sql::WEBHOOK_TOLD, values)).await
     }
 
     /// Removes one; false if there is none.

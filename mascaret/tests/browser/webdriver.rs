@@ -136,6 +136,13 @@ impl Browser {
         tell("Emulation.setEmulatedMedia", feature);
     }
 
+    /// The whole page as it looks, a PNG in base64.
+    pub(crate) fn picture(&self) -> String {
+        let whole = json!({ "cmd": "Page.captureScreenshot", "params": { "captureBeyondViewport": true } });
+        let taken = self.command("POST", "/goog/cdp/execute", Some(&whole));
+        taken["data"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// What the page's console said since last asked, a line each.
     pub(crate) fn console(&self) -> String {
         let said = self.command("POST", "/se/log", Some(&json!({ "type": "browser" })));

@@ -1,12 +1,47 @@
-// Accounts, for administrators: what each may do.
+// Accounts, for administrators: what each may do, and invites for those who have none.
 
 import { h } from '../controls';
-import type { Account, Lobby, Role } from './api';
-import { words } from './forms';
+import type { Account, Invite, Lobby, Role } from './api';
+import { copied, field, form, words } from './forms';
+import { List, moment, sure } from './parts';
+import { lasting } from './shares';
 
 const ROLES: Role[] = ['viewer', 'moderator', 'broadcaster', 'admin'];
 /** As many as the lobby gives at once. */
 const PAGE = 100;
+
+function choice(chosen: Role, more: Record<string, string>): HTMLSelectElement {
+  return h('select', more, ...ROLES.map((value) => h('option', { value, ...(value === chosen ? { selected: '' } : {}) }, value)));
+}
+
+function invites(lobby: Lobby): HTMLElement {
+  const fresh = h('div', { class: 'fresh' });
+  const [role, hours] = [choice('viewer', { name: 'role' }), lasting()];
+  const list = new List<Invite>(
+    {
+      label: 'Invites that were not used',
+      load: () => lobby.invites(),
+      says: (it) => [`For one ${it.role}, good until ${moment(it.expires_ms)}`],
+      away: {
+        button: 'Revoke',
+        about: (it) => `Revoke the invite for one ${it.role} that is good until ${moment(it.expires_ms)}`,
+        act: (it) => lobby.removeInvite(it.id),
+        done: () => 'Revoked: nobody can sign up with it.',
+      },
+      none: 'None that was not used.',
+    },
+    'keys invites',
+  );
+  const act = async () => {
+    const { invite } = await lobby.makeInvite(role.value as Role, Number(hours.value));
+    const url = `${location.origin}/sign-up?invite=${encodeURIComponent(invite)}`;
+    fresh.replaceChildren(h('p', { role: 'status' }, 'Whoever opens this link may sign up, once. It is not shown again.'), copied('Invite', url));
+    await list.load();
+  };
+  const make = form('Make an invite', act, field('Who signs up with it may be a', role), field('Good for', hours));
+  void list.load();
+  return h('section', { class: 'owned', 'aria-labelledby': 'invites' }, h('h2', { id: 'invites' }, 'Invites'), fresh, list.element, make);
+}
 
 export async function admin(main: HTMLElement, lobby: Lobby) {
   document.title = 'Accounts · Mascaret';
@@ -20,12 +55,12 @@ export async function admin(main: HTMLElement, lobby: Lobby) {
     what.then(() => (note.textContent = done)).catch((error: unknown) => (note.textContent = words(error)));
   };
   const row = (account: Account): HTMLTableRowElement => {
-    const role = h('select', { 'aria-label': `What ${account.name} may do` }, ...ROLES.map((value) => h('option', { value, ...(value === account.role ? { selected: '' } : {}) }, value)));
+    const role = choice(account.role, { 'aria-label': `What ${account.name} may do` });
     role.addEventListener('change', () => act(lobby.setRole(account.id, role.value as Role), `${account.name} is ${role.value} now.`));
     const remove = h('button', { type: 'button', 'aria-label': `Delete ${account.name}` }, 'Delete');
     const made = h('tr', {}, h('th', { scope: 'row' }, account.name), h('td', {}, role), h('td', {}, remove));
-    remove.addEventListener('click', () => {
-      if (!confirm(`Delete ${account.name}, with every broadcast and everything said?`)) return;
+    remove.addEventListener('click', async () => {
+      if (!(await sure(`Delete ${account.name}, with every broadcast and everything said?`, 'Delete it'))) return;
       act(lobby.removeAccount(account.id).then(() => made.remove()), `${account.name} is deleted.`);
     });
     return made;
@@ -38,6 +73,6 @@ export async function admin(main: HTMLElement, lobby: Lobby) {
     more.hidden = accounts.length < PAGE;
   };
   more.addEventListener('click', () => act(load(), ''));
-  main.replaceChildren(h('h1', {}, 'Accounts'), note, table, more);
+  main.replaceChildren(h('h1', {}, 'Accounts'), note, table, more, invites(lobby));
   act(load(), '');
 }

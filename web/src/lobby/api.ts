@@ -39,6 +39,33 @@ export interface PublishKey {
   made_ms: number;
 }
 
+export interface ShareLink {
+  id: string;
+  made_ms: number;
+  expires_ms: number;
+}
+
+export interface Webhook {
+  id: string;
+  url: string;
+  /** How it was told last; `null` where it never was. */
+  last: { at_ms: number; taken: boolean; says: string | null } | null;
+}
+
+export interface Invite {
+  id: string;
+  role: Role;
+  expires_ms: number;
+}
+
+export interface Restraint {
+  account: string;
+  name: string;
+  kind: 'mute' | 'ban';
+  /** `null`: for good. */
+  until_ms: number | null;
+}
+
 /** Whether a broadcast arrives, and what its publisher might mend. */
 export interface Health {
   on_air: boolean;
@@ -163,6 +190,57 @@ export class Lobby {
     return ask('DELETE', `/broadcasts/${part(broadcast)}/keys/${part(id)}`);
   }
 
+  async links(broadcast: string): Promise<ShareLink[]> {
+    return (await ask<{ links: ShareLink[] }>('GET', `/broadcasts/${part(broadcast)}/links`)).links;
+  }
+
+  /** A word to watch with, which is shown this once. */
+  makeLink(broadcast: string, hours: number): Promise<{ link: string }> {
+    return ask('POST', `/broadcasts/${part(broadcast)}/links`, { hours });
+  }
+
+  removeLink(broadcast: string, id: string): Promise<void> {
+    return ask('DELETE', `/broadcasts/${part(broadcast)}/links/${part(id)}`);
+  }
+
+  async webhooks(broadcast: string): Promise<Webhook[]> {
+    return (await ask<{ webhooks: Webhook[] }>('GET', `/broadcasts/${part(broadcast)}/webhooks`)).webhooks;
+  }
+
+  addWebhook(broadcast: string, url: string): Promise<{ secret: string }> {
+    return ask('POST', `/broadcasts/${part(broadcast)}/webhooks`, { url });
+  }
+
+  removeWebhook(broadcast: string, id: string): Promise<void> {
+    return ask('DELETE', `/broadcasts/${part(broadcast)}/webhooks/${part(id)}`);
+  }
+
+  async invites(): Promise<Invite[]> {
+    return (await ask<{ invites: Invite[] }>('GET', '/invites')).invites;
+  }
+
+  /** A word to sign up with, once, which is shown this once. */
+  makeInvite(role: Role, hours: number): Promise<{ invite: string }> {
+    return ask('POST', '/invites', { role, hours });
+  }
+
+  removeInvite(id: string): Promise<void> {
+    return ask('DELETE', `/invites/${part(id)}`);
+  }
+
+  /** Every other session is over; this one goes on. */
+  async changePassword(old: string, fresh: string): Promise<void> {
+    token = (await ask<Me>('PUT', '/me/password', { old, new: fresh })).token;
+  }
+
+  signOutEverywhere(): Promise<void> {
+    return ask('DELETE', '/me/sessions');
+  }
+
+  removeMe(password: string): Promise<void> {
+    return ask('DELETE', '/me', { password });
+  }
+
   async accounts(after: string): Promise<Account[]> {
     return (await ask<{ accounts: Account[] }>('GET', `/accounts?after=${part(after)}`)).accounts;
   }
@@ -193,6 +271,14 @@ export class Lobby {
   /** For so many seconds, or for good. */
   restrain(broadcast: string, account: string, kind: 'mute' | 'ban', seconds: number | null): Promise<void> {
     return ask('PUT', `/broadcasts/${part(broadcast)}/restraints/${part(account)}/${kind}`, { ...(seconds === null ? {} : { seconds }), clear: kind === 'ban' });
+  }
+
+  async restraints(broadcast: string): Promise<Restraint[]> {
+    return (await ask<{ restraints: Restraint[] }>('GET', `/broadcasts/${part(broadcast)}/restraints`)).restraints;
+  }
+
+  lift(broadcast: string, account: string, kind: 'mute' | 'ban'): Promise<void> {
+    return ask('DELETE', `/broadcasts/${part(broadcast)}/restraints/${part(account)}/${kind}`);
   }
 
   /** Where this cluster is watched and published to. */

@@ -1,10 +1,11 @@
-// The lobby's pages: signing in, my broadcasts, accounts, and a broadcast with its chat.
+// The lobby's pages: signing in, my broadcasts, my account, everybody's, and a broadcast with its chat.
 
 import { h } from '../controls';
 import { watch } from '../watch';
 import { signIn, signUp } from './account';
 import { admin } from './admin';
 import { Lobby, type Session } from './api';
+import { self } from './self';
 import { studio } from './studio';
 
 const main = document.getElementById('main') as HTMLElement;
@@ -24,7 +25,10 @@ function nav(session: Session | null) {
   const { name, role } = session.account;
   const out = h('button', { type: 'button' }, 'Sign out');
   out.addEventListener('click', () => void lobby.signOut().finally(() => location.assign('/sign-in')));
-  const parts: Node[] = [h('span', { class: 'me' }, name)];
+  const me = link('/account', name);
+  me.classList.add('me');
+  me.setAttribute('aria-label', `My account: ${name}`);
+  const parts: Node[] = [me];
   if (role === 'broadcaster' || role === 'admin') parts.push(link('/studio', 'Studio'));
   if (role === 'admin') parts.push(link('/admin', 'Accounts'));
   ways.replaceChildren(...parts, out);
@@ -56,6 +60,10 @@ async function show() {
       return;
     case '/sign-up':
       signUp(main, lobby);
+      return;
+    case '/account':
+      if (!session) signInFirst();
+      else self(main, lobby, session.account);
       return;
     case '/admin':
       if (!session) signInFirst();

@@ -4,6 +4,9 @@ import { broadcasts as onAir, type Broadcast } from '../api';
 import { h } from '../controls';
 import type { Health, Lobby, Owned, PublishKey, Visibility } from './api';
 import { copied, field, form, words } from './forms';
+import { restrained } from './order';
+import { List, sure } from './parts';
+import { links, webhooks } from './shares';
 
 const LOOK_EVERY_MS = 2000;
 const VISIBILITIES: [Visibility, string][] = [
@@ -21,7 +24,7 @@ class Card {
   readonly element: HTMLElement;
   private state = h('p', { class: 'state', role: 'status' });
   private advice = h('ul', { class: 'advice', 'aria-label': 'What to mend' });
-  private keys = h('ul', { class: 'keys' });
+  private keys: List<PublishKey>;
   private fresh = h('div', { class: 'fresh' });
   private note = h('p', { class: 'form-note', role: 'alert' });
   private said = '';
@@ -37,8 +40,21 @@ class Card {
     const visibility = choice(of.visibility);
     visibility.addEventListener('change', () => this.act(lobby.change(of.name, { visibility: visibility.value as Visibility })));
     const remove = h('button', { type: 'button' }, 'Delete this broadcast');
-    remove.addEventListener('click', () => {
-      if (confirm(`Delete ${of.name}, its keys and everything that was said in its chat?`)) this.act(lobby.remove(of.name).then(again));
+    remove.addEventListener('click', async () => {
+      const question = `Delete ${of.name}, its keys and everything that was said in its chat?`;
+      if (await sure(question, 'Delete it')) this.act(lobby.remove(of.name).then(again));
+    });
+    this.keys = new List({
+      label: 'Keys',
+      load: () => lobby.keys(of.name),
+      says: (key) => [`${key.label}, since ${new Date(key.made_ms).toLocaleDateString()}`],
+      away: {
+        button: 'Revoke',
+        about: (key) => `Revoke ${key.label}`,
+        act: (key) => lobby.revoke(of.name, key.id),
+        done: (key) => `${key.label} is revoked: whoever publishes with it is let go.`,
+      },
+      none: 'None yet.',
     });
     const label = h('input', { name: 'label', maxlength: '64', required: '', value: 'OBS' });
     const make = form('Make a key', () => this.make(label.value), field('A key for', label, 'Who or what publishes with it.'));
@@ -52,13 +68,16 @@ class Card {
       copied('OBS: server', this.server),
       this.fresh,
       h('h3', {}, 'Keys'),
-      this.keys,
+      this.keys.element,
       make,
+      links(lobby, of.name),
+      webhooks(lobby, of.name),
+      restrained(lobby, of.name).element,
       remove,
       this.note,
     );
     this.show(undefined, null);
-    void this.list();
+    void this.keys.load();
   }
 
   /** Green when it arrives. */
@@ -91,22 +110,7 @@ class Card {
       copied('OBS: stream key', key),
       copied('ffmpeg', line),
     );
-    await this.list();
-  }
-
-  private async list() {
-    try {
-      const keys = await this.lobby.keys(this.of.name);
-      this.keys.replaceChildren(...(keys.length ? keys.map((key) => this.row(key)) : [h('li', {}, 'None yet.')]));
-    } catch (error) {
-      this.note.textContent = words(error);
-    }
-  }
-
-  private row(key: PublishKey): HTMLLIElement {
-    const revoke = h('button', { type: 'button', 'aria-label': `Revoke ${key.label}` }, 'Revoke');
-    revoke.addEventListener('click', () => this.act(this.lobby.revoke(this.of.name, key.id).then(() => this.list())));
-    return h('li', {}, h('span', {}, `${key.label}, since ${new Date(key.made_ms).toLocaleDateString()}`), revoke);
+    await this.keys.load();
   }
 }
 

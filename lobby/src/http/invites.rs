@@ -42,7 +42,10 @@ pub(super) async fn make(
     let expires = now.plus(Duration::from_secs(hours * 3600));
     let kept = Invite { digest: digest(&invite), role, made_by: Some(who.0.account), made: now, expires };
     lobby.store.add_invite(&kept).await?;
-    Ok((StatusCode::CREATED, axum::Json(json!({ "invite": invite, "role": role, "expires_ms": expires }))))
+    Ok((
+        StatusCode::CREATED,
+        axum::Json(json!({ "id": hex(&kept.digest), "invite": invite, "role": role, "expires_ms": expires })),
+    ))
 }
 
 pub(super) async fn list(State(lobby): State<Arc<Lobby>>, who: Who) -> Result<axum::Json<Value>, Fault> {

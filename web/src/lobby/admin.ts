@@ -3,7 +3,7 @@
 import { h } from '../controls';
 import type { Account, Invite, Lobby, Role } from './api';
 import { copied, field, form, words } from './forms';
-import { List, moment, sure } from './parts';
+import { Fresh, List, moment, sure } from './parts';
 import { lasting } from './shares';
 
 const ROLES: Role[] = ['viewer', 'moderator', 'broadcaster', 'admin'];
@@ -15,7 +15,7 @@ function choice(chosen: Role, more: Record<string, string>): HTMLSelectElement {
 }
 
 function invites(lobby: Lobby): HTMLElement {
-  const fresh = h('div', { class: 'fresh' });
+  const fresh = new Fresh();
   const [role, hours] = [choice('viewer', { name: 'role' }), lasting()];
   const list = new List<Invite>(
     {
@@ -25,7 +25,7 @@ function invites(lobby: Lobby): HTMLElement {
       away: {
         button: 'Revoke',
         about: (it) => `Revoke the invite for one ${it.role} that is good until ${moment(it.expires_ms)}`,
-        act: (it) => lobby.removeInvite(it.id),
+        act: (it) => lobby.removeInvite(it.id).then(() => fresh.forget(it.id)),
         done: () => 'Revoked: nobody can sign up with it.',
       },
       none: 'None that was not used.',
@@ -33,14 +33,14 @@ function invites(lobby: Lobby): HTMLElement {
     'keys invites',
   );
   const act = async () => {
-    const { invite } = await lobby.makeInvite(role.value as Role, Number(hours.value));
+    const { id, invite } = await lobby.makeInvite(role.value as Role, Number(hours.value));
     const url = `${location.origin}/sign-up?invite=${encodeURIComponent(invite)}`;
-    fresh.replaceChildren(h('p', { role: 'status' }, 'Whoever opens this link may sign up, once. It is not shown again.'), copied('Invite', url));
+    fresh.show(id, 'Whoever opens this link may sign up, once. It is not shown again.', copied('Invite', url));
     await list.load();
   };
   const make = form('Make an invite', act, field('Who signs up with it may be a', role), field('Good for', hours));
   void list.load();
-  return h('section', { class: 'owned', 'aria-labelledby': 'invites' }, h('h2', { id: 'invites' }, 'Invites'), fresh, list.element, make);
+  return h('section', { class: 'owned', 'aria-labelledby': 'invites' }, h('h2', { id: 'invites' }, 'Invites'), fresh.element, list.element, make);
 }
 
 export async function admin(main: HTMLElement, lobby: Lobby) {

@@ -195,7 +195,7 @@ export class Lobby {
   }
 
   /** A word to watch with, which is shown this once. */
-  makeLink(broadcast: string, hours: number): Promise<{ link: string }> {
+  makeLink(broadcast: string, hours: number): Promise<{ id: string; link: string }> {
     return ask('POST', `/broadcasts/${part(broadcast)}/links`, { hours });
   }
 
@@ -207,7 +207,7 @@ export class Lobby {
     return (await ask<{ webhooks: Webhook[] }>('GET', `/broadcasts/${part(broadcast)}/webhooks`)).webhooks;
   }
 
-  addWebhook(broadcast: string, url: string): Promise<{ secret: string }> {
+  addWebhook(broadcast: string, url: string): Promise<{ id: string; secret: string }> {
     return ask('POST', `/broadcasts/${part(broadcast)}/webhooks`, { url });
   }
 
@@ -220,7 +220,7 @@ export class Lobby {
   }
 
   /** A word to sign up with, once, which is shown this once. */
-  makeInvite(role: Role, hours: number): Promise<{ invite: string }> {
+  makeInvite(role: Role, hours: number): Promise<{ id: string; invite: string }> {
     return ask('POST', '/invites', { role, hours });
   }
 

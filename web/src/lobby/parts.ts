@@ -32,6 +32,21 @@ export function sure(question: string, yes: string): Promise<boolean> {
   });
 }
 
+/** What is shown once, when it is made; it goes when what it is of does. */
+export class Fresh {
+  readonly element = h('div', { class: 'fresh' });
+  private of = '';
+
+  show(of: string, says: string, ...children: Node[]) {
+    this.of = of;
+    this.element.replaceChildren(h('p', { role: 'status' }, says), ...children);
+  }
+
+  forget(of: string) {
+    if (of === this.of) this.element.replaceChildren();
+  }
+}
+
 export interface ListOf<T> {
   /** For whoever hears the page. */
   label: string;
@@ -90,7 +105,7 @@ export class List<T> {
 
 /** A part of a page that is closed until somebody wants it, and is asked for when it opens. */
 export function opens(title: string, kind: string, load: () => Promise<void>, ...children: Node[]): HTMLDetailsElement {
-  const part = h('details', { class: `part ${kind}` }, h('summary', {}, title), ...children);
+  const part = h('details', { class: `part ${kind}` }, h('summary', {}, title), h('div', { class: 'part-body' }, ...children));
   part.addEventListener('toggle', () => {
     if (part.open) void load();
   });

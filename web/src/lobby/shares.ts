@@ -3,7 +3,7 @@
 import { h } from '../controls';
 import type { Lobby, ShareLink, Webhook } from './api';
 import { copied, field, form } from './forms';
-import { List, moment, opens } from './parts';
+import { Fresh, List, moment, opens } from './parts';
 
 const DAY_H = 24;
 /** Hours a link or an invite is good for, and how people say it. */
@@ -20,7 +20,7 @@ export function lasting(): HTMLSelectElement {
 }
 
 export function links(lobby: Lobby, broadcast: string): HTMLElement {
-  const fresh = h('div', { class: 'fresh' });
+  const fresh = new Fresh();
   const hours = lasting();
   const list = new List<ShareLink>(
     {
@@ -30,7 +30,7 @@ export function links(lobby: Lobby, broadcast: string): HTMLElement {
       away: {
         button: 'Revoke',
         about: (it) => `Revoke the link that is good until ${moment(it.expires_ms)}`,
-        act: (it) => lobby.removeLink(broadcast, it.id),
+        act: (it) => lobby.removeLink(broadcast, it.id).then(() => fresh.forget(it.id)),
         done: () => 'Revoked: whoever watches by it is turned away.',
       },
       none: 'None yet.',
@@ -38,13 +38,13 @@ export function links(lobby: Lobby, broadcast: string): HTMLElement {
     'keys links',
   );
   const act = async () => {
-    const { link } = await lobby.makeLink(broadcast, Number(hours.value));
+    const { id, link } = await lobby.makeLink(broadcast, Number(hours.value));
     const url = `${location.origin}/watch/${broadcast}?link=${encodeURIComponent(link)}`;
-    fresh.replaceChildren(h('p', { role: 'status' }, 'Take the link along now: it is not shown again.'), copied('Link', url));
+    fresh.show(id, 'Take the link along now: it is not shown again.', copied('Link', url));
     await list.load();
   };
   const make = form('Make a link', act, field('Good for', hours, 'Whoever has it may watch without an account, until then or until you revoke it.'));
-  return opens('Share links', 'links-part', () => list.load(), fresh, list.element, make);
+  return opens('Share links', 'links-part', () => list.load(), fresh.element, list.element, make);
 }
 
 /** How the last telling went. */
@@ -55,7 +55,7 @@ function last({ last }: Webhook): string {
 }
 
 export function webhooks(lobby: Lobby, broadcast: string): HTMLElement {
-  const fresh = h('div', { class: 'fresh' });
+  const fresh = new Fresh();
   const url = h('input', { type: 'url', name: 'url', required: '', maxlength: '512', placeholder: 'https://', autocomplete: 'off', spellcheck: 'false' });
   const list = new List<Webhook>(
     {
@@ -65,7 +65,7 @@ export function webhooks(lobby: Lobby, broadcast: string): HTMLElement {
       away: {
         button: 'Remove',
         about: (it) => `Remove the webhook ${it.url}`,
-        act: (it) => lobby.removeWebhook(broadcast, it.id),
+        act: (it) => lobby.removeWebhook(broadcast, it.id).then(() => fresh.forget(it.id)),
         done: () => 'Removed: it is not told any more.',
       },
       none: 'None yet.',
@@ -75,12 +75,9 @@ export function webhooks(lobby: Lobby, broadcast: string): HTMLElement {
   const act = async () => {
     const made = await lobby.addWebhook(broadcast, url.value);
     url.value = '';
-    fresh.replaceChildren(
-      h('p', { role: 'status' }, 'Whoever is told checks the signature with this secret. It is not shown again.'),
-      copied('Secret', made.secret),
-    );
+    fresh.show(made.id, 'Whoever is told checks the signature with this secret. It is not shown again.', copied('Secret', made.secret));
     await list.load();
   };
   const make = form('Add it', act, field('Address', url, 'It is told when the broadcast begins and ends.'));
-  return opens('Webhooks', 'hooks-part', () => list.load(), fresh, list.element, make);
+  return opens('Webhooks', 'hooks-part', () => list.load(), fresh.element, list.element, make);
 }

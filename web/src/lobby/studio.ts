@@ -5,7 +5,7 @@ import { h } from '../controls';
 import type { Health, Lobby, Owned, PublishKey, Visibility } from './api';
 import { copied, field, form, words } from './forms';
 import { restrained } from './order';
-import { List, sure } from './parts';
+import { Fresh, List, sure } from './parts';
 import { links, webhooks } from './shares';
 
 const LOOK_EVERY_MS = 2000;
@@ -25,7 +25,7 @@ class Card {
   private state = h('p', { class: 'state', role: 'status' });
   private advice = h('ul', { class: 'advice', 'aria-label': 'What to mend' });
   private keys: List<PublishKey>;
-  private fresh = h('div', { class: 'fresh' });
+  private fresh = new Fresh();
   private note = h('p', { class: 'form-note', role: 'alert' });
   private said = '';
 
@@ -51,7 +51,7 @@ class Card {
       away: {
         button: 'Revoke',
         about: (key) => `Revoke ${key.label}`,
-        act: (key) => lobby.revoke(of.name, key.id),
+        act: (key) => lobby.revoke(of.name, key.id).then(() => this.fresh.forget(key.id)),
         done: (key) => `${key.label} is revoked: whoever publishes with it is let go.`,
       },
       none: 'None yet.',
@@ -66,7 +66,7 @@ class Card {
       h('div', { role: 'status' }, this.advice),
       field('Who may watch', visibility),
       copied('OBS: server', this.server),
-      this.fresh,
+      this.fresh.element,
       h('h3', {}, 'Keys'),
       this.keys.element,
       make,
@@ -105,8 +105,9 @@ class Card {
     const made = await this.lobby.makeKey(this.of.name, label);
     const key = made.stream_key;
     const line = `ffmpeg -re -i film.mp4 -c:v libx264 -g 60 -c:a aac -f flv '${this.server}/${key}'`;
-    this.fresh.replaceChildren(
-      h('p', { role: 'status' }, 'Take the key along now: it is not shown again.'),
+    this.fresh.show(
+      made.id,
+      'Take the key along now: it is not shown again.',
       copied('OBS: stream key', key),
       copied('ffmpeg', line),
     );

@@ -378,8 +378,14 @@ async fn bounds_hold_for_a_crowd(store: &Arc<dyn Store>) {
                 made: NOON,
                 expires: at(9),
             };
-            let hook =
-                Webhook { id, broadcast: crowd, url: String::new(), secret: String::new(), made: NOON };
+            let hook = Webhook {
+                id,
+                broadcast: crowd,
+                url: String::new(),
+                secret: String::new(),
+                made: NOON,
+                last: None,
+            };
             let key = store.add_key_within(&key, 4).await.unwrap();
             let link = store.add_link_within(&link, 5).await.unwrap();
             (key, link, store.add_webhook_within(&hook, 2).await.unwrap())

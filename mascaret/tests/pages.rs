@@ -584,6 +584,7 @@ fn what_is_said_beside_the_player_is_text_and_is_kept_in_order_by_keyboard() {
     policy_holds(&browser, "sign-in");
     browser.open(&format!("{at}watch/{tide}"));
     until(&browser, "a refusal", "return document.querySelector('.trouble')?.hidden === false");
+    until_reads(&browser, ".trouble", "not open to you");
     assert_ne!(browser.run("return window.mascaret.player.state"), "playing");
     for page in ["", "sign-up", "admin"] {
         browser.open(&format!("{at}{page}"));

@@ -21,7 +21,8 @@ export function watch(main: HTMLElement, id: string, signed: Signed | null) {
   const note = h('p', { class: 'note', role: 'status', 'aria-live': 'polite' });
   const retry = h('button', { type: 'button' }, 'Try again');
   retry.addEventListener('click', () => location.reload());
-  const list = h('a', { href: '/' }, 'What is on the air');
+  // A balancer's page, wherever this one is of.
+  const list = h('a', { href: signed ? new URL('/', new URL(signed.source, location.href)).href : '/' }, 'What is on the air');
   const ways = h('div', { class: 'ways' }, retry, list);
   const sound = h('button', { type: 'button', class: 'unmute', hidden: '' }, 'Turn on the sound');
   sound.addEventListener('click', () => (video.muted = false));

@@ -6,6 +6,10 @@ export interface Trouble {
 }
 
 export function ofHls(details: string, status: number | undefined): Trouble {
+  if (status === 403) {
+    const code = details.startsWith('manifest') ? 'M403' : 'L403';
+    return { code, text: 'This broadcast is not open to you, or not any more. Sign in, or ask whoever runs it for a link.' };
+  }
   if (details.startsWith('manifest')) {
     if (status === 404) return { code: 'M404', text: 'This broadcast is not on the air. It starts here by itself when it is.' };
     if (status === 503) return { code: 'M503', text: 'Every edge is busy. Please try again in a moment.' };

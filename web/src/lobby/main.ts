@@ -19,7 +19,9 @@ function nav(session: Session | null) {
     return made;
   };
   if (!session) {
-    ways.replaceChildren(link('/sign-in', 'Sign in'), link('/sign-up', 'Sign up'));
+    // Back to what one came to see.
+    const to = location.pathname.startsWith('/watch/') ? `?to=${encodeURIComponent(location.pathname)}` : '';
+    ways.replaceChildren(link(`/sign-in${to}`, 'Sign in'), link(`/sign-up${to}`, 'Sign up'));
     return;
   }
   const { name, role } = session.account;

@@ -119,7 +119,7 @@ impl Ours {
         let settings = format!(
             "id = '{EDGE}'\nhttp = '0.0.0.0:{http}'\nhttps = '0.0.0.0:{https}'\n\
              public_url = 'http://{}:{http}'\ncapacity = '1000000 Mbit/s'\ningests = ['{}']\n{lbs}{store}\
-             lobby = '{}'\nprivate = ['{BROADCAST}']\nticket_key = {:?}\ncores = {cores}\n{}",
+             lobby = '{}'\nfirst_word = '1 s'\nprivate = ['{BROADCAST}']\nticket_key = {:?}\ncores = {cores}\n{}",
             Network::Veth.server(),
             feed::LISTEN,
             parlour::LISTEN,

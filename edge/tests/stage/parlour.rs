@@ -1,9 +1,10 @@
-//! What stories of chat stand on: a lobby that is only its feed, and readers as a browser is one.
+//! What stories of chat stand on: a lobby that is little more than its feed, and readers as a browser is one.
 
 use super::Cluster;
 use chat::{Author, Badge, Entry, EventId, LogId, Sequence, What};
 use edgefan::NodeId;
 use media::BroadcastId;
+use node::fan::admission::Admissions;
 use node::fan::lobby::server::{self, ChatFeed, LobbyServer};
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -40,7 +41,9 @@ impl Lobby {
         let settings =
             server::Settings { node: NodeId::parse("lobby1").unwrap(), version: "test".into(), listen };
         let tls = cluster.node("lobby").certificates.cluster_server_config().unwrap();
-        let server = server::start(settings, &feed, tls).unwrap();
+        // It has no broadcast that is private, and says so.
+        let admissions = Some(Admissions::new(|_| ()));
+        let server = server::start_beside(settings, &feed, tls, admissions).unwrap();
         Self { feed, server, said }
     }
 

@@ -16,8 +16,10 @@ use std::sync::Arc;
 
 /// Who is turned away, told to every edge at once; the newest stay.
 pub(crate) const DENIALS: u64 = 4096;
-/// Private broadcasts told to every edge, and those in no list told to every balancer.
-pub(crate) const PRIVATE_BROADCASTS: u64 = 4096;
+/// Broadcasts that are unlisted or private, told to every edge and balancer.
+pub(crate) const UNLISTED_TOLD: u64 = 4096;
+/// So many are made, and as many more as are made at once by then.
+pub(crate) const UNLISTED_BROADCASTS: u64 = 4000;
 
 /// How often each may try what.
 #[derive(Debug)]
@@ -95,12 +97,13 @@ impl Lobby {
         Ok(())
     }
 
-    /// One more private broadcast, if edges can be told of it: one that they are not told of would be open.
-    pub(crate) async fn one_more_private(&self) -> Result<(), Fault> {
-        match self.store.private_broadcasts(PRIVATE_BROADCASTS).await?.len() as u64 {
-            PRIVATE_BROADCASTS.. => {
-                Err(Fault::Conflict(format!("there are {PRIVATE_BROADCASTS} private broadcasts already")))
-            }
+    /// One more broadcast that is not public, if edges and balancers can be told of it: one that they are not told of
+    /// would be open.
+    pub(crate) async fn one_more_unlisted(&self) -> Result<(), Fault> {
+        match self.store.unlisted_broadcasts(UNLISTED_BROADCASTS).await?.len() as u64 {
+            UNLISTED_BROADCASTS.. => Err(Fault::Conflict(format!(
+                "there are {UNLISTED_BROADCASTS} unlisted and private broadcasts already, which is all there may be"
+            ))),
             _ => Ok(()),
         }
     }
@@ -108,8 +111,8 @@ impl Lobby {
     /// What is private and who is turned away, as it is now.
     pub(crate) async fn tell_edges(&self) -> Result<(), StoreError> {
         let now = UnixMillis::now();
-        let private = self.store.private_broadcasts(PRIVATE_BROADCASTS).await?;
-        let unlisted = self.store.unlisted_broadcasts(PRIVATE_BROADCASTS).await?;
+        let private = self.store.private_broadcasts(UNLISTED_TOLD).await?;
+        let unlisted = self.store.unlisted_broadcasts(UNLISTED_TOLD).await?;
         let denied = self.store.denials(now, DENIALS).await?;
         self.admission.tell(private, unlisted, denied);
         Ok(())

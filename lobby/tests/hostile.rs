@@ -50,6 +50,27 @@ fn all_of(name: &str, key: &str, link: &str, hook: &str) -> Vec<(&'static str, S
 }
 
 #[test]
+fn what_edges_could_not_be_told_of_is_not_made_private() {
+    let lobby = start(|_| ());
+    let bob = Browser::signed_in(lobby.addresses.http, "bob");
+    bob.does("POST", "/broadcasts", json!({ "name": "bobs" }), 201);
+    let store = rusqlite::Connection::open(lobby.folder.path().join("lobby.db")).unwrap();
+    store.busy_timeout(Duration::from_secs(5)).unwrap();
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3999)
+                INSERT INTO broadcasts (name, title, visibility, made_ms) SELECT 'b' || i, '', 'unlisted', 0 FROM n";
+    store.execute_batch(fill).unwrap();
+    bob.does("POST", "/broadcasts", json!({ "name": "last", "visibility": "private" }), 201);
+    bob.does("PATCH", "/broadcasts/last", json!({ "visibility": "unlisted" }), 204);
+    bob.does("PATCH", "/broadcasts/last", json!({ "visibility": "private" }), 204);
+    for visibility in ["private", "unlisted"] {
+        bob.does("POST", "/broadcasts", json!({ "name": "more", "visibility": visibility }), 409);
+        bob.does("PATCH", "/broadcasts/bobs", json!({ "visibility": visibility }), 409);
+    }
+    bob.does("PATCH", "/broadcasts/last", json!({ "visibility": "public" }), 204);
+    bob.does("PATCH", "/broadcasts/bobs", json!({ "visibility": "private" }), 204);
+}
+
+#[test]
 fn what_is_bobs_no_other_broadcaster_touches_nor_by_its_id_under_his_own() {
     let lobby = start(|_| ());
     let at = lobby.addresses.http;

@@ -73,8 +73,8 @@ pub(super) async fn make(
         return Err(Fault::Forbidden("only broadcasters may; ask an administrator"));
     }
     let name = BroadcastId::parse(&new.name).map_err(|error| Fault::Bad(error.to_string()))?;
-    if new.visibility == Visibility::Private {
-        lobby.one_more_private().await?;
+    if new.visibility != Visibility::Public {
+        lobby.one_more_unlisted().await?;
     }
     let limit = lobby.settings.broadcasts.value();
     let title = new.title.map(|title| title.as_str().to_owned()).unwrap_or_default();
@@ -133,8 +133,9 @@ pub(super) async fn change(
 ) -> Result<StatusCode, Fault> {
     let broadcast = run_by(&lobby, &who, &text).await?;
     let title = change.title.as_ref().map(Title::as_str);
-    if change.visibility == Some(Visibility::Private) && broadcast.visibility != Visibility::Private {
-        lobby.one_more_private().await?;
+    let is_hidden = change.visibility.is_some_and(|visibility| visibility != Visibility::Public);
+    if is_hidden && broadcast.visibility == Visibility::Public {
+        lobby.one_more_unlisted().await?;
     }
     if !lobby.store.change_broadcast(&broadcast.name, title, change.visibility).await? {
         return Err(NONE);

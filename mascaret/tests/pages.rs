@@ -181,6 +181,7 @@ fn everything_is_done_by_keyboard_and_axe_finds_nothing_serious() {
     until(&browser, "none", "return document.querySelector('.keys').innerText.includes('None yet')");
     shares(&browser, &source);
 
+    others(&browser, &page);
     let invite = invites(&browser, &page, &source);
     own_account(&browser, &page, &source, &invite);
 
@@ -265,6 +266,38 @@ fn shares(browser: &Browser, source: &str) {
     browser.run("document.querySelector('input[name=name]').focus()");
     browser.types(&format!("tide{ENTER}"));
     until(browser, "the broadcast", "return !!document.querySelector('.owned')");
+}
+
+/// Somebody else's account: may do more, and is deleted once that is meant.
+fn others(browser: &Browser, page: &dyn Fn(&str) -> String) {
+    let kim = serde_json::json!({ "name": "Kim", "password": PASSWORD });
+    assert_eq!(changes(browser, "POST", "/accounts", &kim), 202);
+    browser.open(&page("/admin"));
+    until(browser, "both", "return document.querySelectorAll('tbody tr').length === 2");
+    tab_to(browser, "what Kim may do", "select[aria-label='What Kim may do']");
+    browser.types(DOWN);
+    until_reads(browser, ".form-note", "Kim is moderator now.");
+    let delete = "button[aria-label='Delete Kim']";
+    tab_to(browser, "deleting Kim", delete);
+    browser.types(ENTER);
+    until(
+        browser,
+        "it to be asked",
+        "return document.querySelector('dialog[open]')?.contains(document.activeElement)",
+    );
+    browser.types(ESCAPE);
+    until(
+        browser,
+        "it not to be meant",
+        &format!("return document.activeElement.matches({delete:?}) && !document.querySelector('dialog')"),
+    );
+    assert_eq!(browser.run("return document.querySelectorAll('tbody tr').length"), 2);
+    browser.types(ENTER);
+    until(browser, "it to be asked again", "return !!document.querySelector('dialog[open]')");
+    tab_to(browser, "yes", "dialog .primary");
+    browser.types(ENTER);
+    until_reads(browser, ".form-note", "Kim is deleted.");
+    until(browser, "Ana alone", "return document.querySelectorAll('tbody tr').length === 1");
 }
 
 /// Invites: one made and taken back, another made for the link that it is.

@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -25,8 +26,10 @@ impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let settings = folder.path().join("lobby.toml");
-        let free =
-            TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
+        // An address of loopback that no other place has: its ports are free.
+        static PLACES: AtomicU8 = AtomicU8::new(1);
+        let [_, _, high, low] = std::process::id().to_be_bytes();
+        let free = SocketAddr::from(([127, 40 + PLACES.fetch_add(1, Ordering::Relaxed), high, low], 8080));
         let text = format!(
             "[lobby]\nhttp = '{free}'\nlink = '127.0.0.1:0'\n[lobby.store]\nsqlite = '{at}/lobby.db'\n\
              [operator]\nlisten = '127.0.0.1:0'\n[certificates]\ndirectory = '{at}/certs'\n",

@@ -27,7 +27,7 @@ const PITCH: MediaSpan = MediaSpan::from_millis(500);
 /// Where the page has its files.
 const ETC: &str = "/etc/mascaret";
 
-#[path = "stage/processes.rs"]
+#[path = "../stage/processes.rs"]
 #[allow(dead_code, reason = "other stories strike in more ways")]
 mod processes;
 

@@ -1,6 +1,8 @@
 //! A restart refuses nobody: viewers connect anew all the while, and every one of them is answered.
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
+#[path = "../../mascaret/tests/stage/page.rs"]
+mod page;
 mod stage;
 
 use edge::Settings;
@@ -123,6 +125,7 @@ fn watch(
 
 #[test]
 fn systemd_is_told_how_it_goes() {
+    page::line("systemctl status");
     let scene = Scene::of(Driver::Auto);
     let path = scene.cluster.directory.path().join("notify");
     let systemd = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
@@ -202,6 +205,7 @@ impl Scene {
 }
 
 fn three_edges_relieve_each_other_and_nobody_is_refused(driver: Driver) {
+    page::line("systemctl start mascaret-edge@2");
     let scene = Scene::of(driver);
     let path = scene.cluster.directory.path().join("edge.sock");
     let mut edge = EdgeProcess::relieving(&scene.cluster, &scene.settings, &path);
@@ -230,6 +234,7 @@ fn three_edges_relieve_each_other_and_nobody_is_refused(driver: Driver) {
 }
 
 fn sockets_of_systemd_outlive_three_edges_and_nobody_is_refused(driver: Driver) {
+    page::line("systemctl restart mascaret-edge@1");
     let scene = Scene::of(driver);
     let listeners = [(); 2].map(|()| std::net::TcpListener::bind(any()).unwrap());
     let sockets = listeners.each_ref().map(|listener| listener.as_fd());

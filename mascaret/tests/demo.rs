@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+#[path = "stage/page.rs"]
+mod page;
+
 const MASCARET: &str = env!("CARGO_BIN_EXE_mascaret");
 
 struct Demo {
@@ -118,11 +121,9 @@ fn video_reaches_every_edge_and_goes_on_when_an_ingest_is_killed() {
     // still turn out larger than it was (rule C06).
     std::thread::sleep(Duration::from_secs(10));
     let lb = start["watch"][0].as_str().expect("a URL").to_owned();
-    let lint = Command::new(MASCARET)
-        .args(["lint", &format!("{lb}live/tide/index.m3u8"), "--for", "9s"])
-        .output()
-        .expect("the program runs");
-    assert!(lint.status.success(), "{}", String::from_utf8_lossy(&lint.stdout));
+    let lint = page::line("mascaret lint https://live.example.org/live/studio/index.m3u8 --for 60s");
+    let places = [("https://live.example.org/live/studio", &*format!("{lb}live/tide")), ("60s", "9s")];
+    lint.runs(Path::new(MASCARET), directory.path(), &places);
     let edge = start["edges"][0]["http"].as_str().expect("an address").to_owned();
     for rendition in ["source", "180p"] {
         the_numbers_in_the_pictures_follow_each_other(&format!(

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use stage::processes::Ours;
 use stage::wait;
 
+#[path = "stage/page.rs"]
+mod page;
 mod stage;
 
 struct Place {
@@ -70,6 +72,20 @@ impl Place {
         String::from_utf8(output.stdout).expect("text")
     }
 
+    /// What a line of the page says when it has done it; the page's files are here, and these settings hold where a line
+    /// names none.
+    fn does_line(&self, line: &page::Line, files: &[(&str, &Path)]) -> String {
+        let files: Vec<(&str, String)> =
+            files.iter().map(|(name, at)| (*name, at.display().to_string())).collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, at)| (*name, at.as_str())).collect();
+        let mut command = line.here(stage::cluster::mascaret(), &files);
+        let output = command.env("MASCARET_SETTINGS", &self.settings).output().expect("mascaret");
+        assert!(output.status.success(), "{}: {}", line.command, String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).expect("text");
+        line.is_seen(&said, &files);
+        said
+    }
+
     /// Status and words of a refusal.
     fn refuses(&self, words: &[&str], stdin: &str, status: i32, part: &str) {
         let output = self.says(words, stdin);
@@ -111,6 +127,12 @@ impl Place {
     }
 }
 
+/// The password that was made, which is shown once.
+fn shown(said: &str) -> String {
+    let password = said.lines().find_map(|line| line.strip_prefix("password (shown once)"));
+    password.expect("a password").trim().to_owned()
+}
+
 fn rows(file: &Path) -> Vec<Value> {
     let text = fs::read_to_string(file).expect("a backup");
     text.lines().map(|line| serde_json::from_str(line).expect("a JSON row")).collect()
@@ -119,10 +141,9 @@ fn rows(file: &Path) -> Vec<Value> {
 #[test]
 fn accounts_are_made_and_changed_by_who_can_read_the_settings() {
     let place = Place::new();
-    let said = place.does(&["user", "add", "Ada", "--role", "admin"], "");
-    let password =
-        said.lines().find_map(|line| line.strip_prefix("password (shown once)")).expect("a password");
-    let password = password.trim().to_owned();
+    let settings = [("lobby.toml", place.settings.as_path())];
+    let first = page::line("mascaret user add ada --role admin --settings lobby.toml");
+    let password = shown(&place.does_line(&first, &settings));
     place.refuses(&["user", "add", "ada"], "", 1, "is taken");
     place.refuses(&["user", "add", "a"], "", 1, "2 to 32");
     place.refuses(&["user", "add", "bob", "--role", "king"], "", 2, "broadcaster");
@@ -135,15 +156,25 @@ fn accounts_are_made_and_changed_by_who_can_read_the_settings() {
     let (status, cookie, _) = place.signs_in("ADA", &password);
     assert_eq!((status, place.me(&cookie)), (200, 200));
     // Under a lobby that runs: it is signed out everywhere.
-    place.does(&["user", "passwd", "ada", "--password-stdin"], "a longer one, by ada\n");
+    let made = shown(&place.does_line(&page::line("mascaret user passwd ada"), &[]));
     assert_eq!((place.me(&cookie), place.signs_in("ada", &password).0), (401, 401));
+    let (status, cookie, _) = place.signs_in("ada", &made);
+    assert_eq!((status, place.me(&cookie)), (200, 200));
+    place.does(&["user", "passwd", "ada", "--password-stdin"], "a longer one, by ada\n");
+    assert_eq!((place.me(&cookie), place.signs_in("ada", &made).0), (401, 401));
     let (status, cookie, _) = place.signs_in("ada", "a longer one, by ada");
     assert_eq!(status, 200);
     place.does(&["user", "add", "bob", "--role", "admin", "--password-stdin"], "two metres of water\n");
+    place.does_line(&page::line("mascaret user role bob broadcaster"), &[]);
+    place.refuses(&["user", "role", "ada", "broadcaster"], "", 1, "only administrator");
+    place.does(&["user", "role", "bob", "admin"], "");
     place.does(&["user", "role", "ada", "broadcaster"], "");
     assert_eq!(place.me(&cookie), 401, "another role is another session");
     place.does(&["user", "delete", "ADA"], "");
     assert_eq!(place.signs_in("ada", "a longer one, by ada").0, 401);
+    place.does(&["user", "add", "eve", "--password-stdin"], "two metres of water\n");
+    place.does_line(&page::line("mascaret user delete eve"), &[]);
+    assert_eq!(place.signs_in("eve", "two metres of water").0, 401);
     drop(running);
 }
 
@@ -153,8 +184,10 @@ fn a_copy_of_a_running_lobby_fills_an_empty_one_and_no_other() {
     place.does(&["user", "add", "ada", "--role", "admin", "--password-stdin"], "two metres of water\n");
     let running = place.runs();
     assert_eq!(place.signs_in("ada", "two metres of water").0, 200);
-    let copy = place.path("copy.jsonl").to_string_lossy().into_owned();
-    place.does(&["lobby", "backup", &copy], "");
+    let (file, settings) = (place.path("copy.jsonl"), place.settings.as_path());
+    let copy = file.to_string_lossy().into_owned();
+    let backup = page::line("mascaret lobby backup lobby.jsonl --settings lobby.toml");
+    place.does_line(&backup, &[("lobby.jsonl", &file), ("lobby.toml", settings)]);
     let mode = fs::metadata(&copy).expect("a file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "password hashes are in it");
     assert!(rows(Path::new(&copy)).len() > 1);
@@ -164,7 +197,11 @@ fn a_copy_of_a_running_lobby_fills_an_empty_one_and_no_other() {
 
     let other = format!("store.sqlite={}", place.path("other.db").display());
     place.refuses(&["user", "passwd", "ada", "--set", &other], "", 1, "no account called");
-    place.does(&["lobby", "restore", &copy, "--set", &other], "");
+    let text = fs::read_to_string(settings).expect("settings");
+    let elsewhere = place.path("other.toml");
+    fs::write(&elsewhere, text.replace("/lobby.db'", "/other.db'")).expect("settings");
+    let restore = page::line("mascaret lobby restore lobby.jsonl --settings other.toml");
+    place.does_line(&restore, &[("lobby.jsonl", &file), ("other.toml", &elsewhere)]);
     place.refuses(&["user", "add", "ada", "--set", &other], "", 1, "is taken");
     place.refuses(&["lobby", "restore", &copy, "--set", &other], "", 1, "");
     fs::write(place.path("torn.jsonl"), "{\"table\":\n").expect("a file");

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+#[path = "stage/page.rs"]
+mod page;
+
 type Viewer = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
 
 /// A node that does not outlive its test, and where it logs.
@@ -25,9 +28,10 @@ impl Drop for Running {
 
 impl Running {
     fn hang_up(&self) {
-        let pid = i32::try_from(self.0.id()).expect("a process id is an i32");
-        // SAFETY: kill touches no memory; the child is ours and not yet waited for, so the id is its own.
-        assert_eq!(unsafe { libc::kill(pid, libc::SIGHUP) }, 0);
+        // As `deploy/mascaret-edge@.service` has systemd do it.
+        page::line("systemctl reload mascaret-edge@1");
+        let line = page::line("kill -HUP PID");
+        line.runs(Path::new("mascaret"), Path::new("/"), &[("PID", &self.0.id().to_string())]);
     }
 }
 
@@ -133,7 +137,10 @@ fn certificates_change(role: &str, port: u16) {
     assert!(expires.rsplit(' ').next().is_some_and(|it| it.parse().is_ok_and(|it: u64| it > 1_700_000_000)));
     assert_eq!(shown().1, second, "the old one is still shown");
     ask(&mut early);
-    let said = operator(admin, "POST /admin/reload");
+    let typed = page::line("curl -X POST 127.0.0.1:9090/admin/reload").command;
+    let request = page::line("POST /admin/reload").command;
+    assert_eq!(typed.replace("127.0.0.1:9090", " ").replace("curl -X ", "").replace("  ", " "), request);
+    let said = operator(admin, request);
     assert!(said.starts_with("HTTP/1.1 500") && said.contains("https.key"), "{said}");
     if role == "edge" && std::env::var_os("MASCARET_KERNEL_TLS").is_some() {
         // `make ktls`: all this was by the kernel's records.

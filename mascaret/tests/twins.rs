@@ -13,11 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+#[path = "stage/page.rs"]
+mod page;
 
 const MASCARET: &str = env!("CARGO_BIN_EXE_mascaret");
 
@@ -103,15 +106,37 @@ impl Cluster {
             format!("\n[operator]\nlisten = {operator:?}\n\n[certificates]\ndirectory = {certs:?}\n");
         std::fs::write(&file, format!("{text}{common}")).unwrap();
         let log = std::fs::File::options().create(true).append(true).open(self.log(name)).unwrap();
-        let child = Command::new(MASCARET)
-            .args([role, "--settings"])
-            .arg(&file)
+        let (line, named) = match role {
+            "ingest" => (page::line("mascaret ingest --settings ingest.toml"), "ingest.toml"),
+            "lb" => (page::line("mascaret lb --settings lb.toml"), "lb.toml"),
+            _ => (page::line("mascaret edge --settings edge.toml"), "edge.toml"),
+        };
+        let child = line
+            .here(Path::new(MASCARET), &[(named, &file.display().to_string())])
             .env("MASCARET_TRANSCODE", node::program::transcode(None).unwrap())
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();
         Running(child.unwrap())
+    }
+
+    /// A balancer, and an edge that knows nobody else: as the chapter "Start" has them.
+    fn start_balancer(&mut self) -> String {
+        let (lb, edge) = (format!("127.{}.1.31", self.net), format!("127.{}.1.29", self.net));
+        let ingests: Vec<String> = (0..2).map(|nth| self.at(nth, 7001)).collect();
+        let text = format!(
+            "id = \"lb1\"\nhttp = \"{lb}:8080\"\ncontrol = \"{lb}:7002\"\ncores = 1\ningests = {ingests:?}\n"
+        );
+        let balancer = self.node("lb", "lb1", &text, &format!("{lb}:9090"));
+        let text = format!("id = \"edge9\"\nhttp = \"{edge}:8080\"\ncores = 1\nlbs = [\"{lb}:7002\"]\n");
+        let ninth = self.node("edge", "edge9", &text, &format!("{edge}:9090"));
+        self.edges.extend([balancer, ninth]);
+        lb
+    }
+
+    /// Runs a line of the page to its good end.
+    fn runs(&self, line: &page::Line, places: &[(&str, &str)]) -> String {
+        line.runs(Path::new(MASCARET), self.directory.path(), places)
     }
 
     fn log(&self, name: &str) -> PathBuf {
@@ -421,15 +446,26 @@ fn failover(cluster: &Cluster, ingest: usize, words: &[&str]) -> (bool, String) 
     (said.status.success(), String::from_utf8_lossy(&said.stdout).into_owned())
 }
 
+/// As the chapter "Start" has it: the balancer says how it goes.
+fn a_started_cluster_is_looked_at(cluster: &Cluster, lb: &str) {
+    let operator = format!("{lb}:9090");
+    cluster
+        .wait("the edge to be ready", || (status(&operator)?["edges"][0]["state"] == "ready").then_some(()));
+    cluster.runs(&page::line("mascaret status 127.0.0.1:9090"), &[("127.0.0.1:9090", &operator)]);
+}
+
 #[test]
 fn the_operator_hands_the_lead_over_and_neither_killed_encoders_nor_a_hung_ingest_change_a_byte() {
     let Some(mut cluster) = Cluster::start(72) else { return };
+    let lb = cluster.start_balancer();
     let _publisher = publish_to_both(&cluster);
     let watching = Watching::start(&cluster);
     let leader = cluster.leader(true);
     watching.more(&cluster, 2);
-    let (is_done, said) = failover(&cluster, leader, &["--dry-run"]);
-    assert!(is_done && said.contains("tide: would be handed over"), "{said}");
+    a_started_cluster_is_looked_at(&cluster, &lb);
+    let rehearse = page::line("mascaret ingest failover 10.0.0.1:9090 --dry-run");
+    let said = cluster.runs(&rehearse, &[("10.0.0.1:9090", &cluster.at(leader, 9090))]);
+    assert!(said.contains("tide: would be handed over"), "{said}");
     assert_eq!(cluster.leader(true), leader, "nothing was done");
     let (is_done, said) = failover(&cluster, leader, &["--broadcast", "tide"]);
     if !is_done {
@@ -449,19 +485,25 @@ fn the_operator_hands_the_lead_over_and_neither_killed_encoders_nor_a_hung_inges
     cluster.ingests[1 - leader].as_ref().unwrap().signal("-CONT");
     assert_eq!(cluster.leader(true), leader, "the one that did not hang");
     watching.more(&cluster, 2);
-    assert!(failover(&cluster, leader, &[]).0);
+    let hand_over = page::line("mascaret ingest failover 10.0.0.1:9090");
+    cluster.runs(&hand_over, &[("10.0.0.1:9090", &cluster.at(leader, 9090))]);
     assert_eq!(cluster.leader(true), 1 - leader);
     for (ingest, part) in [(leader, "followed"), (1 - leader, "led")] {
         let text = String::from_utf8(fetch(&cluster.at(ingest, 9090), "/metrics").unwrap()).unwrap();
         assert!(text.contains("mascaret_ingest_twin_linked 1\n"), "{text}");
         assert!(text.contains(&format!("mascaret_ingest_broadcasts_{part} 1\n")), "{text}");
     }
-    // It is stopped, as for an upgrade.
-    let stopped = cluster.ingests[1 - leader].take().unwrap();
+    // It is stopped, and comes back, as for an upgrade.
+    page::line("systemctl restart mascaret-ingest");
+    let mut stopped = cluster.ingests[1 - leader].take().unwrap();
     stopped.signal("-TERM");
     watching.more(&cluster, 3);
     let (is_done, said) = failover(&cluster, leader, &["--broadcast", "tide"]);
     assert!(!is_done && said.contains("does not follow"), "{said}");
+    let status = cluster.wait("it to end", || stopped.0.try_wait().unwrap());
+    assert!(status.success(), "{status}");
+    cluster.start_ingest(1 - leader);
+    assert_eq!(cluster.leader(true), leader, "who comes back follows");
     let seen = watching.end(&cluster);
     assert_eq!(seen.discontinuities.len(), 1, "{:?}", seen.discontinuities);
 }

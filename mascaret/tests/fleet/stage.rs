@@ -23,6 +23,10 @@ pub(crate) const MASCARET: &str = env!("CARGO_BIN_EXE_mascaret");
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Where the page has its files.
 pub(crate) const ETC: &str = "/etc/mascaret";
+/// What tickets are sealed with at first.
+pub(crate) const TICKET_KEY: &str = "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
+/// A balancer's operator listener on the page.
+const LB_OPERATOR: &str = "10.0.0.3:9090";
 
 /// An address of loopback that no test of another process uses.
 pub(crate) fn address(fleet: u8, port: u16) -> SocketAddr {
@@ -97,7 +101,7 @@ impl Fleet {
         let mut fleet = Self { number, directory, nodes: BTreeMap::new(), started: 0, feeding: None };
         let (_, out) = fleet.runs(&format!("mascaret certs init --dir {ETC}/certs"));
         assert!(out.contains("ca.pem"), "{out}");
-        fleet.write("ticket.key", "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20\n");
+        fleet.write("ticket.key", TICKET_KEY);
         let ingest = fleet.ingest();
         let node = |operator| {
             let certs = fleet.path("certs");
@@ -176,6 +180,7 @@ impl Fleet {
     /// A line of the page with this fleet's files in place of the page's.
     pub(crate) fn here(&self, line: &str) -> String {
         let line = line.replace(ETC, &self.directory.path().display().to_string());
+        let line = line.replace(LB_OPERATOR, &self.operator("lb").to_string());
         line.replacen("mascaret", MASCARET, 1)
     }
 
@@ -216,10 +221,15 @@ impl Fleet {
         node.ended();
     }
 
+    /// What the balancer says of itself and all it knows.
+    pub(crate) fn status(&self) -> Value {
+        let (_, _, body) = get(self.operator("lb"), "/status").expect("the balancer answers");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
     /// What the balancer says of an edge.
     pub(crate) fn state(&self, edge: &str) -> Value {
-        let (_, _, body) = get(self.operator("lb"), "/status").expect("the balancer answers");
-        let status: Value = serde_json::from_str(&body).expect("JSON");
+        let status = self.status();
         let edges = status["edges"].as_array().cloned().unwrap_or_default();
         edges.into_iter().find(|it| it["id"] == edge).unwrap_or(Value::Null)
     }

@@ -181,10 +181,22 @@ impl Laws {
         }
     }
 
-    /// A viewer noticed something.
-    pub(crate) fn noticed(&mut self, viewer: usize, event: &Event, weather: &Weather) -> Result<(), Offence> {
+    /// A viewer noticed something; `reads_anew`: in the first it reads of an edge that was killed and is there again.
+    pub(crate) fn noticed(
+        &mut self,
+        viewer: usize,
+        event: &Event,
+        reads_anew: bool,
+        weather: &Weather,
+    ) -> Result<(), Offence> {
         let sees_nothing = matches!(weather.kind, Kind::Calm | Kind::Unnoticed) && !is_single(weather);
         match event {
+            // An edge remembers nothing of its life before: it is another one (decision 22).
+            Event::Fault(
+                Fault::SequenceWentBack { .. }
+                | Fault::DiscontinuityWentBack { .. }
+                | Fault::DiscontinuityChanged { .. },
+            ) if reads_anew && !counts_alike(weather) => Ok(()),
             // Where everybody who had it was killed, nobody has it.
             Event::Fault(Fault::NumbersSkipped { .. }) if !sees_nothing => Ok(()),
             Event::Fault(Fault::DiscontinuityChanged { elsewhere: true, .. }) if !counts_alike(weather) => {

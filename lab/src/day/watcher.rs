@@ -22,6 +22,10 @@ pub(crate) struct Watcher {
     /// Bytes per millisecond.
     rate: u64,
     asked: BTreeMap<AskId, Asked>,
+    /// The edge's life in which it last read a playlist there, by rendition.
+    lives: BTreeMap<(usize, String), u64>,
+    /// What it reads now is the first of an edge's new life.
+    reads_anew: bool,
     /// Which balancer's address is tried next.
     turn: usize,
     wakes_at: Option<Micros>,
@@ -56,6 +60,8 @@ impl Watcher {
             latency: random.within(1, 40) * MILLI,
             rate: random.within(100, 2000),
             asked: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            reads_anew: false,
             turn: random.below(2),
             wakes_at: None,
         }
@@ -129,7 +135,8 @@ impl Day {
         if !matches!(event, Event::Latency(_)) {
             self.say(|| format!("viewer{index}: {event:?}"));
         }
-        if let Err((law, what)) = self.laws.noticed(index, event, &self.weather) {
+        let reads_anew = self.watchers[index].reads_anew;
+        if let Err((law, what)) = self.laws.noticed(index, event, reads_anew, &self.weather) {
             self.breaks(law, what);
         }
     }
@@ -277,7 +284,16 @@ impl Day {
                     (AskKind::Init { .. }, _) => {
                         self.tell_viewer(viewer, Input::Segment { ask, bytes: body.len() as u64 });
                     }
-                    _ => self.tell_viewer(viewer, Input::Playlist { ask, body: &body }),
+                    (_, asked) => {
+                        let watcher = &mut self.watchers[viewer];
+                        if let Some(Asked { server: Place::Edge(edge), life, ask, .. }) = asked {
+                            let rendition = ask.url.path().rsplit('/').nth(1).unwrap_or_default();
+                            let before = watcher.lives.insert((edge, rendition.to_owned()), life);
+                            watcher.reads_anew = before.is_some_and(|before| before != life);
+                        }
+                        self.tell_viewer(viewer, Input::Playlist { ask, body: &body });
+                        self.watchers[viewer].reads_anew = false;
+                    }
                 }
             }
             Said::Failed(why) => {

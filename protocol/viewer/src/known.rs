@@ -31,11 +31,13 @@ struct Last {
     target_secs: u64,
 }
 
-/// A segment as it was listed: a hash of what must not change, and its discontinuity sequence number.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A segment as it was listed, and who listed it last: a hash of what must not change, and its discontinuity sequence
+/// number.
+#[derive(Debug, Clone, Copy)]
 struct Print {
     segment: u32,
     discontinuity: u32,
+    pathway: u8,
 }
 
 impl Known {
@@ -52,8 +54,8 @@ impl Known {
             discontinuity = discontinuity.saturating_add(u64::from(segment.is_discontinuous));
             if at >= skipped {
                 let sequence = list.media_sequence.saturating_add(at as u64);
-                let print = Print { segment: print(segment), discontinuity: discontinuity as u32 };
-                self.remember(sequence, print, elsewhere, &mut faults);
+                let print = Print { segment: print(segment), discontinuity: discontinuity as u32, pathway };
+                self.remember(sequence, print, &mut faults);
             }
         }
         self.last = Some(Last {
@@ -103,7 +105,7 @@ impl Known {
         }
     }
 
-    fn remember(&mut self, sequence: u64, print: Print, elsewhere: bool, faults: &mut Vec<Fault>) {
+    fn remember(&mut self, sequence: u64, print: Print, faults: &mut Vec<Fault>) {
         let end = self.first.saturating_add(self.prints.len() as u64);
         if self.prints.is_empty() || sequence > end {
             self.prints.clear();
@@ -113,6 +115,8 @@ impl Known {
         } else if sequence < end {
             let known = &mut self.prints[(sequence - self.first) as usize];
             let sequence = MediaSequence(sequence);
+            // The playlist before this one may be of the same pathway, and not hold what another one listed.
+            let elsewhere = known.pathway != print.pathway;
             if known.segment != print.segment {
                 faults.push(Fault::SegmentChanged { sequence, elsewhere });
             } else if known.discontinuity != print.discontinuity {
@@ -216,6 +220,18 @@ mod tests {
         let counted = Fault::DiscontinuityChanged { sequence, elsewhere: false };
         // The tag before 5 was removed and not counted.
         assert_eq!(faults(&[(0, list(5, 0, "Ab")), (0, list(6, 0, "b"))]), [counted]);
+    }
+
+    #[test]
+    fn what_differs_is_laid_to_who_listed_it() {
+        let sequence = MediaSequence(6);
+        let there = Fault::DiscontinuityChanged { sequence, elsewhere: true };
+        let said = || list(5, 0, "aB");
+        // The second edge lists 6 later than the first, and not in what is read of it first.
+        let lists = [(0, list(5, 0, "ab")), (1, list(5, 0, "a")), (1, said()), (1, said())];
+        assert_eq!(faults(&lists), [there], "and it is told once");
+        let here = Fault::DiscontinuityChanged { sequence, elsewhere: false };
+        assert_eq!(faults(&[(1, said()), (1, list(5, 0, "ab"))]), [here]);
     }
 
     #[test]

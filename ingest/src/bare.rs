@@ -11,7 +11,7 @@ use ladder::{Ladder, Order, Report};
 use media::{BroadcastId, Grid, ObjectKey, RunId, SegmentFacts};
 use std::time::{Duration, Instant};
 use timeline::Now;
-use twin::Said;
+use twin::{Lost, Said};
 
 /// Which transcode process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,7 +85,7 @@ impl Bare {
 
     /// The twin is there (where all else is equal, `is_first` has the say), or is gone.
     pub fn twin(&mut self, is_first: Option<bool>, now: Now) {
-        let from = is_first.map_or(FromTwin::Down, |is_first| FromTwin::Up { is_first });
+        let from = is_first.map_or(FromTwin::Down(Lost::Gone), |is_first| FromTwin::Up { is_first });
         self.line.push(Input::Twin(from), now);
     }
 

@@ -167,10 +167,10 @@ impl Broadcasts {
                 *self.linked.lock().unwrap_or_else(PoisonError::into_inner) = Some(is_first);
                 self.tell_all(|| FromTwin::Up { is_first });
             }
-            LinkEvent::Down { why } => {
-                tracing::warn!(why, "the twin is gone");
+            LinkEvent::Down { lost, why } => {
+                tracing::warn!(why, ?lost, "the twin is not heard any more");
                 *self.linked.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                self.tell_all(|| FromTwin::Down);
+                self.tell_all(|| FromTwin::Down(lost));
             }
             LinkEvent::Dropped(broadcast) => self.tell(&broadcast, FromTwin::Dropped),
             LinkEvent::Said(broadcast, said) => {

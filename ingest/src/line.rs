@@ -21,7 +21,7 @@ use media::{
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use timeline::{Now, Placed, Standing, Targets, Timeline};
-use twin::{Reserve, Said, Seat, Splice, Step};
+use twin::{Lost, Reserve, Said, Seat, Splice, Step};
 
 mod seated;
 
@@ -47,8 +47,8 @@ pub(crate) enum Input {
 pub(crate) enum FromTwin {
     /// It is there; where all else is equal, we have the say.
     Up { is_first: bool },
-    /// It is gone.
-    Down,
+    /// It is not heard any more.
+    Down(Lost),
     /// It was too slow: what waited for it is dropped.
     Dropped,
     /// It said something about this broadcast.

@@ -55,9 +55,9 @@ impl Line {
                 self.seat.up(is_first, now);
                 self.say_digest();
             }
-            FromTwin::Down => {
+            FromTwin::Down(lost) => {
                 self.twin_digest = None;
-                self.seat.down(now);
+                self.seat.down(lost, now);
             }
             FromTwin::Dropped => self.seat.dropped(),
             FromTwin::Said(Said::Step { term, step }) => {

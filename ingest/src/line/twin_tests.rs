@@ -239,6 +239,20 @@ impl Day {
 
     /// The link comes or goes; who is killed does not hear of it.
     fn connect(&mut self, is_up: bool, but: Option<usize>) {
+        self.turn(is_up, but, Lost::Gone);
+    }
+
+    /// A byte on the link is another one, `times` times, and each time it is dialled anew.
+    fn garble(&mut self, times: u64, after_steps: u64) {
+        for _ in 0..times {
+            self.turn(false, None, Lost::Garbled);
+            (0..after_steps).for_each(|_| self.step());
+            self.turn(true, None, Lost::Garbled);
+            (0..5 * after_steps).for_each(|_| self.step());
+        }
+    }
+
+    fn turn(&mut self, is_up: bool, but: Option<usize>, lost: Lost) {
         if self.is_up == is_up || (is_up && self.ingests.iter().any(|ingest| ingest.line.is_none())) {
             return;
         }
@@ -254,7 +268,7 @@ impl Day {
             }
         }
         for who in (0..2).filter(|who| Some(*who) != but) {
-            let heard = if is_up { FromTwin::Up { is_first: who == 0 } } else { FromTwin::Down };
+            let heard = if is_up { FromTwin::Up { is_first: who == 0 } } else { FromTwin::Down(lost) };
             self.push(who, Input::Twin(heard));
         }
     }
@@ -499,7 +513,7 @@ fn seamless(seed: u64) {
             day.step();
         }
         let who = chance.below(2) as usize;
-        match chance.below(5) {
+        match chance.below(6) {
             0 | 1 => {
                 let back_in = 200 + chance.below(3000);
                 day.kill(who, back_in);
@@ -511,6 +525,7 @@ fn seamless(seed: u64) {
                 }
             }
             3 => day.unpublish(who),
+            4 => day.garble(1 + chance.below(6), 1 + chance.below(25)),
             _ => day.push(who, Input::HandOver),
         }
         for _ in 0..chance.below(250) {
@@ -551,6 +566,7 @@ fn whatever(seed: u64) {
                 let back_in = 200 + chance.below(5000);
                 day.kill(who, back_in);
             }
+            5 if chance.below(2) == 0 => day.turn(false, None, Lost::Garbled),
             5 => day.connect(false, None),
             6 | 7 => day.connect(true, None),
             _ => day.push(who, Input::HandOver),
@@ -676,5 +692,31 @@ fn a_follower_whose_encoder_is_slow_has_both_give_up_the_same() {
     (0..20).for_each(|_| day.step());
     for who in [leader, follower] {
         assert_eq!(day.ingests[who].line.as_ref().unwrap().shed(), Shed::Lookahead, "{}", day.log.join("\n"));
+    }
+}
+
+#[test]
+fn a_link_that_is_garbled_again_and_again_changes_no_leader_and_no_segment() {
+    for fed in [&[0][..], &[0, 1]] {
+        let mut day = Day::new();
+        (0..2).for_each(|who| day.start(who));
+        day.connect(true, None);
+        day.step();
+        day.publish(0);
+        (0..300).for_each(|_| day.step());
+        fed.iter().for_each(|who| day.publish(*who));
+        (0..300).for_each(|_| day.step());
+        assert_eq!((day.part(0), day.part(1)), ("leads", "follows"));
+        day.garble(10, 20);
+        assert_eq!((day.part(0), day.part(1)), ("leads", "follows"), "{}", day.log.join("\n"));
+        (0..400).for_each(|_| day.step());
+        day.check(false);
+        let terms: std::collections::BTreeSet<u64> =
+            day.made.values().flatten().map(|made| made.term).collect();
+        assert_eq!(terms.len(), 1, "{terms:?}\n{}", day.log.join("\n"));
+        // One that stays away is one that is gone.
+        day.turn(false, None, Lost::Garbled);
+        (0..50).for_each(|_| day.step());
+        assert_ne!(day.part(1), "follows", "{}", day.log.join("\n"));
     }
 }

@@ -365,7 +365,7 @@ fn strike(cluster: &mut Cluster, trouble: Trouble, place: usize, clock: &PathBuf
             (rule, rule)
         }
         Trouble::CorruptByte => {
-            let rule = Rule { changed: 20, ..Rule::default() };
+            let rule = Rule { changed: 5, ..Rule::default() };
             (rule, rule)
         }
     };

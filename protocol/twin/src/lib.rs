@@ -22,7 +22,7 @@ mod seat;
 mod step;
 
 pub use edgefan::ConnectionId;
-pub use link::{Link, LinkEvent, QUEUED_BYTES};
+pub use link::{Link, LinkEvent, Lost, QUEUED_BYTES};
 pub use message::{Message, Said};
 pub use reserve::{RESERVE_BYTES, RESERVE_SPAN, Reserve, STANDBY_AFTER, Splice, Succession};
 pub use seat::{ANSWER_WITHIN, Lead, Left, SETTLE_WITHIN, Seat, SeatState, Word};

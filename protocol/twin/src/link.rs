@@ -22,6 +22,15 @@ const CONNECTIONS: usize = 8;
 /// How long a connection may take to greet.
 const GREET_WITHIN: Duration = Duration::from_secs(5);
 
+/// How the twin was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Its connection ended, or fell silent: it may be gone for good.
+    Gone,
+    /// What came over the connection was not what was sent: the twin is there, and is heard again by the next one.
+    Garbled,
+}
+
 /// What a link wants done, or known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkEvent {
@@ -41,8 +50,10 @@ pub enum LinkEvent {
         /// Of the two names ours is the lesser: where all else is equal, we have the say.
         is_first: bool,
     },
-    /// The twin is gone, or silent.
+    /// The twin is not heard any more.
     Down {
+        /// How it was lost.
+        lost: Lost,
         /// Why.
         why: String,
     },
@@ -133,9 +144,9 @@ impl Link {
     }
 
     /// A connection is closed.
-    pub fn closed(&mut self, id: ConnectionId, why: &str) {
+    pub fn closed(&mut self, id: ConnectionId, lost: Lost, why: &str) {
         self.connections.remove(&id);
-        self.without(id, why);
+        self.without(id, lost, why);
     }
 
     /// Says something of a broadcast, if the twin is there.
@@ -252,13 +263,13 @@ impl Link {
         if self.connections.remove(&id).is_some() {
             self.events.push_back(LinkEvent::Close { connection: id, why: why.to_owned() });
         }
-        self.without(id, why);
+        self.without(id, Lost::Gone, why);
     }
 
-    fn without(&mut self, id: ConnectionId, why: &str) {
+    fn without(&mut self, id: ConnectionId, lost: Lost, why: &str) {
         if self.current == Some(id) {
             self.current = None;
-            self.events.push_back(LinkEvent::Down { why: why.to_owned() });
+            self.events.push_back(LinkEvent::Down { lost, why: why.to_owned() });
         }
     }
 }

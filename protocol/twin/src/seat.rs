@@ -11,8 +11,9 @@
 //! | --- | --- |
 //! | the leader, and there is an own feed | leads, under a new term |
 //! | the leader, and there is none | stands in with filler, under the old term: should the leader be alive after all, edges go on with it |
+//! | nobody, but the connection was garbled | waits for the next connection, as long as for an answer: what the leader makes reaches edges meanwhile |
 
-use crate::Said;
+use crate::{Lost, Said};
 use ladder::Shed;
 use media::{DiscontinuitySequence, MediaTime, RunId};
 use std::collections::VecDeque;
@@ -264,17 +265,23 @@ impl Seat {
             SeatState::Idle => {}
             SeatState::Settling { .. } | SeatState::Claiming { .. } => self.want(now),
             SeatState::Leading { .. } => self.tell_lead(),
-            SeatState::Following { leader_by } => *leader_by = Some(now.instant + ANSWER_WITHIN),
+            SeatState::Following { leader_by } => {
+                leader_by.get_or_insert(now.instant + ANSWER_WITHIN);
+            }
         }
     }
 
-    /// The twin is gone.
-    pub fn down(&mut self, now: Now) {
+    /// The twin is not heard any more.
+    pub fn down(&mut self, lost: Lost, now: Now) {
         self.link = None;
         self.dropped();
-        match self.state {
-            SeatState::Claiming { .. } => self.lead(Lead::Fresh(None), now),
-            SeatState::Following { .. } => self.lost(now),
+        match (&mut self.state, lost) {
+            (SeatState::Claiming { .. }, _) => self.lead(Lead::Fresh(None), now),
+            (SeatState::Following { .. }, Lost::Gone) => self.lost(now),
+            // However often it happens: the leader must have said that it leads within this, counted from the first time.
+            (SeatState::Following { leader_by }, Lost::Garbled) => {
+                leader_by.get_or_insert(now.instant + ANSWER_WITHIN);
+            }
             _ => {}
         }
     }

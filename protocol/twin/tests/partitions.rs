@@ -13,7 +13,7 @@ use media::{MediaSpan, MediaTime, RunId};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use timeline::Now;
-use twin::{Lead, Left, Said, Seat, SeatState, Word};
+use twin::{Lead, Left, Lost, Said, Seat, SeatState, Word};
 
 const STEP_MS: u64 = 25;
 const DELAY_MS: u64 = 50;
@@ -123,19 +123,24 @@ impl Day {
     }
 
     fn connect(&mut self, is_up: bool) {
+        self.turn(is_up, [Lost::Gone; 2]);
+    }
+
+    /// The link comes up, or goes, and each end has its word for that.
+    fn turn(&mut self, is_up: bool, lost: [Lost; 2]) {
         if self.is_up == is_up {
             return;
         }
         self.is_up = is_up;
-        self.log.push(format!("{} ms: link {}", self.at_ms, if is_up { "up" } else { "down" }));
+        self.log.push(format!("{} ms: link {}, {lost:?}", self.at_ms, if is_up { "up" } else { "down" }));
         for who in 0..2 {
             self.ends[who].inbox.clear();
         }
-        for who in 0..2 {
+        for (who, lost) in lost.into_iter().enumerate() {
             if self.ends[who].hung_until == 0 {
                 match is_up {
                     true => self.act(who, |seat, now| seat.up(who == 0, now)),
-                    false => self.act(who, |seat, now| seat.down(now)),
+                    false => self.act(who, |seat, now| seat.down(lost, now)),
                 }
             }
         }
@@ -184,7 +189,9 @@ fn day(seed: u64) {
         day.step();
         if chance.once_in(60) {
             let is_up = !day.is_up;
-            day.connect(is_up);
+            // Each end finds it out for itself, and one may be told only that the other has closed.
+            let lost = [0, 1].map(|_| if chance.once_in(3) { Lost::Garbled } else { Lost::Gone });
+            day.turn(is_up, lost);
         }
         for who in 0..2 {
             if chance.once_in(120) && day.ends[who].hung_until == 0 {
@@ -200,13 +207,13 @@ fn day(seed: u64) {
                     day.ends.iter_mut().for_each(|end| end.inbox.clear());
                     let other = 1 - who;
                     if day.ends[other].hung_until == 0 {
-                        day.act(other, |seat, now| seat.down(now));
+                        day.act(other, |seat, now| seat.down(Lost::Gone, now));
                     }
                 }
             }
             if day.ends[who].hung_until != 0 && day.ends[who].hung_until <= day.at_ms {
                 day.ends[who].hung_until = 0;
-                day.act(who, |seat, now| seat.down(now));
+                day.act(who, |seat, now| seat.down(Lost::Gone, now));
                 if day.is_up {
                     day.act(who, |seat, now| seat.up(who == 0, now));
                 }
@@ -223,7 +230,7 @@ fn day(seed: u64) {
     for who in 0..2 {
         if day.ends[who].hung_until != 0 {
             day.ends[who].hung_until = 0;
-            day.act(who, |seat, now| seat.down(now));
+            day.act(who, |seat, now| seat.down(Lost::Gone, now));
         }
         if !day.ends[who].has_feed {
             day.feed(who, true);

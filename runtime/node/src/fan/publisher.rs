@@ -4,7 +4,7 @@ pub use super::feed::Feed;
 
 use super::feed::{Fed, Queue};
 use super::listen;
-use super::pump::{Gate, LOOK_EVERY, pump, unix_micros};
+use super::pump::{Gate, LOOK_EVERY, Over, pump, unix_micros};
 use super::thread::FanThread;
 use super::twin::TwinLink;
 use crate::Stop;
@@ -225,7 +225,7 @@ impl Room {
             self.publisher.borrow_mut().transmit(id, budget, out);
             self.follow();
         };
-        let why = pump(stream, &gate, received, transmit).await;
+        let Over { why, .. } = pump(stream, &gate, received, transmit).await;
         tracing::debug!(%peer, why, "a connection of an edge is over");
         self.publisher.borrow_mut().lost(id, &why);
         self.gates.borrow_mut().remove(&id);

@@ -55,6 +55,33 @@ pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
     socket2::SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT_BYTES)
 }
 
+/// How a connection ended.
+#[derive(Debug)]
+pub(super) struct Over {
+    pub(super) why: String,
+    /// TLS found that what came is not what was sent, here or at the other end: whoever sent it is alive.
+    pub(super) is_garbled: bool,
+}
+
+impl From<io::Error> for Over {
+    fn from(error: io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        // Everything else of TLS is known after the handshake (a certificate, a version), or is our own mistake.
+        let is_garbled = inner.is_some_and(|error| {
+            use rustls::AlertDescription::{BadRecordMac, DecodeError, RecordOverflow, UnexpectedMessage};
+            use rustls::Error::{AlertReceived, DecryptError, InvalidMessage, PeerSentOversizedRecord};
+            matches!(
+                error,
+                DecryptError
+                    | InvalidMessage(_)
+                    | PeerSentOversizedRecord
+                    | AlertReceived(BadRecordMac | DecodeError | RecordOverflow | UnexpectedMessage)
+            )
+        });
+        Self { why: error.to_string(), is_garbled }
+    }
+}
+
 /// Carries bytes both ways until the connection or the room ends; answers why. Both ends always read: a TLS 1.3
 /// peer that only writes loses its tail at close.
 pub(super) async fn pump(
@@ -62,7 +89,7 @@ pub(super) async fn pump(
     gate: &Gate,
     received: impl FnMut(&[u8]),
     transmit: impl FnMut(usize, &mut Vec<u8>),
-) -> String {
+) -> Over {
     let (reader, writer) = tokio::io::split(stream);
     let ended = tokio::select! {
         () = gate.over.notified() => Ok(()),
@@ -70,7 +97,10 @@ pub(super) async fn pump(
         written = write(writer, gate, transmit) => written,
     };
     let why = gate.why.lock().unwrap_or_else(PoisonError::into_inner).take();
-    why.unwrap_or_else(|| ended.map_or_else(|error| error.to_string(), |()| "closed".to_owned()))
+    match (why, ended) {
+        (None, Err(error)) => error.into(),
+        (why, _) => Over { why: why.unwrap_or_else(|| "closed".to_owned()), is_garbled: false },
+    }
 }
 
 async fn read(mut reader: impl AsyncRead + Unpin, mut received: impl FnMut(&[u8])) -> io::Result<()> {
@@ -98,6 +128,25 @@ async fn write(
             gate.something.notified().await;
         } else {
             writer.write_all(&piece).await?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::{AlertDescription, Error};
+
+    #[test]
+    fn who_sent_what_was_garbled_is_there_and_who_closed_may_be_gone() {
+        let by_tls = |error| Over::from(io::Error::new(io::ErrorKind::InvalidData, error)).is_garbled;
+        assert!(by_tls(Error::DecryptError));
+        assert!(by_tls(Error::AlertReceived(AlertDescription::BadRecordMac)));
+        assert!(!by_tls(Error::AlertReceived(AlertDescription::CertificateExpired)));
+        assert!(!by_tls(Error::NoCertificatesPresented));
+        for kind in [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::InvalidData]
+        {
+            assert!(!Over::from(io::Error::new(kind, "closed")).is_garbled);
         }
     }
 }

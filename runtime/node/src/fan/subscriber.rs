@@ -2,7 +2,7 @@
 
 use super::dial::{Backoff, chance, dial};
 use super::feed::Feed;
-use super::pump::{Gate, LOOK_EVERY, pump, unix_micros};
+use super::pump::{Gate, LOOK_EVERY, Over, pump, unix_micros};
 use super::thread::FanThread;
 use crate::Stop;
 use edgefan::{
@@ -233,11 +233,15 @@ impl Room {
         let mut backoff = Backoff::new();
         loop {
             let began = Instant::now();
-            let why = match self.connect(&address, &tls).await {
-                Ok(streams) => self.run(source, streams).await,
-                Err(error) => error.to_string(),
+            let (why, is_there) = match self.connect(&address, &tls).await {
+                Ok(streams) => {
+                    let Over { why, is_garbled } = self.run(source, streams).await;
+                    // Who sent what was garbled on the way is there.
+                    (why, is_garbled || began.elapsed() > GOOD_LINK)
+                }
+                Err(error) => (error.to_string(), false),
             };
-            if began.elapsed() > GOOD_LINK {
+            if is_there {
                 backoff.reset();
             }
             let wait = backoff.wait();
@@ -261,7 +265,7 @@ impl Room {
     }
 
     /// One link from its first HELLO to its end; answers why it ended.
-    async fn run(self: &Rc<Self>, source: SourceId, streams: Vec<Stream>) -> String {
+    async fn run(self: &Rc<Self>, source: SourceId, streams: Vec<Stream>) -> Over {
         let mut pumps = JoinSet::new();
         let names: Vec<Names> = streams
             .iter()
@@ -284,12 +288,12 @@ impl Room {
         }
         self.subscriber.borrow_mut().dialled_to(source, chance(), names, Instant::now());
         self.follow();
-        let why = match pumps.join_next().await {
-            Some(Ok(why)) => why,
-            _ => "a connection's task failed".to_owned(),
+        let over = match pumps.join_next().await {
+            Some(Ok(over)) => over,
+            _ => Over { why: "a connection's task failed".to_owned(), is_garbled: false },
         };
-        self.let_go(source, &why);
-        why
+        self.let_go(source, &over.why);
+        over
     }
 
     fn let_go(&self, source: SourceId, why: &str) {

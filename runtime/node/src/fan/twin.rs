@@ -3,7 +3,7 @@
 //! Does not live here: which of two connections stays, and what is said (`twin::Link`); what it leads to (the ingest).
 
 use super::dial::{Backoff, chance, dial};
-use super::pump::{Gate, LOOK_EVERY, pump};
+use super::pump::{Gate, LOOK_EVERY, Over, pump};
 use super::thread::FanThread;
 use crate::Stop;
 use crate::certs::TWIN_ALPN;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
-use twin::{Link, LinkEvent, Said};
+use twin::{Link, LinkEvent, Lost, Said};
 
 /// A connection that was not wanted because there is another: looked again after this long.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -114,7 +114,7 @@ impl TwinLink {
 
     /// A connection that the twin has dialled, until its end.
     pub(super) async fn accepted(&self, stream: impl AsyncRead + AsyncWrite) {
-        let why = self.room.serve(stream, false).await;
+        let Over { why, .. } = self.room.serve(stream, false).await;
         tracing::debug!(why, "a connection of the twin is over");
     }
 }
@@ -175,8 +175,9 @@ impl Room {
             let why = match dial(&address, tls.clone()).await {
                 Ok(stream) => {
                     let began = Instant::now();
-                    let why = self.serve(stream, true).await;
-                    if began.elapsed() > LOOK_AGAIN * 5 {
+                    let Over { why, is_garbled } = self.serve(stream, true).await;
+                    // Who was heard a moment ago waits for us.
+                    if is_garbled || began.elapsed() > LOOK_AGAIN * 5 {
                         backoff.reset();
                     }
                     why
@@ -190,7 +191,7 @@ impl Room {
     }
 
     /// One connection from its first word to its end; answers why it ended.
-    async fn serve(&self, stream: impl AsyncRead + AsyncWrite, is_ours: bool) -> String {
+    async fn serve(&self, stream: impl AsyncRead + AsyncWrite, is_ours: bool) -> Over {
         let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
         let gate = Arc::new(Gate::default());
         locked(&self.gates).insert(id, gate.clone());
@@ -201,10 +202,11 @@ impl Room {
             self.follow();
         };
         let transmit = |budget, out: &mut Vec<u8>| self.link().transmit(id, budget, out);
-        let why = pump(stream, &gate, received, transmit).await;
-        self.link().closed(id, &why);
+        let over = pump(stream, &gate, received, transmit).await;
+        let lost = if over.is_garbled { Lost::Garbled } else { Lost::Gone };
+        self.link().closed(id, lost, &over.why);
         locked(&self.gates).remove(&id);
         self.follow();
-        why
+        over
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Stop;
 use crate::fan::dial::{Backoff, chance, dial};
-use crate::fan::pump::{Gate, LOOK_EVERY, pump, unix_micros};
+use crate::fan::pump::{Gate, LOOK_EVERY, Over, pump, unix_micros};
 use crate::fan::thread::FanThread;
 use edgefan::control::{ControlError, EdgeEnd, EdgeWord, ToEdge};
 use edgefan::{
@@ -289,7 +289,7 @@ impl Room {
             end.gate.wake();
         };
         let transmit = |_, out: &mut Vec<u8>| end.end.borrow_mut().transmit(out);
-        let why = pump(stream, &end.gate, received, transmit).await;
+        let Over { why, .. } = pump(stream, &end.gate, received, transmit).await;
         self.ends.borrow_mut().remove(balancer);
         why
     }

@@ -3,7 +3,7 @@
 use crate::Stop;
 use crate::fan::feeders::Feeders;
 use crate::fan::listen;
-use crate::fan::pump::{Gate, LOOK_EVERY, pump, unix_micros};
+use crate::fan::pump::{Gate, LOOK_EVERY, Over, pump, unix_micros};
 use crate::fan::thread::FanThread;
 use edgefan::control::{BalancerEnd, ControlError, ToBalancer, ToEdge};
 use edgefan::limits::{BROADCASTS, LINKS, PROCESSES};
@@ -395,7 +395,7 @@ impl Room {
             edge.gate.wake();
         };
         let transmit = |_, out: &mut Vec<u8>| edge.end.borrow_mut().transmit(out);
-        let why = pump(stream, &edge.gate, received, transmit).await;
+        let Over { why, .. } = pump(stream, &edge.gate, received, transmit).await;
         tracing::debug!(%peer, why, "an edge's connection is over");
         self.leave(id, &why, true);
     }

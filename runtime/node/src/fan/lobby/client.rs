@@ -5,7 +5,7 @@
 use crate::Stop;
 use crate::fan::dial::{chance, dial};
 use crate::fan::lobbies::{Lobbies, Turns};
-use crate::fan::pump::{Gate, LOOK_EVERY, pump, unix_micros};
+use crate::fan::pump::{Gate, LOOK_EVERY, Over, pump, unix_micros};
 use crate::fan::thread::FanThread;
 use chat::{Follower, Word};
 use edgefan::control::ControlError;
@@ -168,7 +168,7 @@ impl Room {
             linked.gate.wake();
         };
         let transmit = |_, out: &mut Vec<u8>| linked.end.borrow_mut().transmit(out);
-        let why = pump(stream, &linked.gate, received, transmit).await;
+        let Over { why, .. } = pump(stream, &linked.gate, received, transmit).await;
         self.end.replace(None);
         why
     }

@@ -4,7 +4,7 @@ use crate::Stop;
 use crate::certs::ADMISSION_ALPN;
 use crate::fan::admission::Admissions;
 use crate::fan::listen;
-use crate::fan::pump::{Gate, LOOK_EVERY, pump, unix_micros};
+use crate::fan::pump::{Gate, LOOK_EVERY, Over, pump, unix_micros};
 use crate::fan::thread::FanThread;
 use bytes::Bytes;
 use chat::{Entry, Gap, LinkId, LogId, Sequence, Source, SourceCounts, Word};
@@ -253,7 +253,7 @@ impl Room {
             }
             end.transmit(out);
         };
-        let why = pump(stream, &edge.gate, received, transmit).await;
+        let Over { why, .. } = pump(stream, &edge.gate, received, transmit).await;
         self.shared.source().left(link);
         self.edges.borrow_mut().remove(&link);
         match edge.hello.borrow().as_ref() {

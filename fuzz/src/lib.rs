@@ -24,7 +24,7 @@ pub use chance::Chance;
 pub use spoil::spoil;
 
 use Spoiling::{Little, Much};
-use targets::{amf0, flv, http, lobby, proxies, rtmp, viewers};
+use targets::{amf0, flv, http, lobby, proxies, rtmp, twins, viewers};
 
 /// A reader of strangers' bytes.
 #[derive(Clone, Copy)]
@@ -62,6 +62,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "links", run: lobby::links, good: lobby::good_link, spoiling: Little },
     Target { name: "admission", run: lobby::admission, good: lobby::good_admission, spoiling: Much },
     Target { name: "chat", run: lobby::chat, good: lobby::good_chat, spoiling: Much },
+    Target { name: "twin_link", run: twins::twin_link, good: twins::good_link, spoiling: Much },
 ];
 
 impl Target {

@@ -6,4 +6,5 @@ pub mod http;
 pub mod lobby;
 pub mod proxies;
 pub mod rtmp;
+pub mod twins;
 pub mod viewers;

@@ -1,6 +1,6 @@
 //! One publisher's connection: its socket on one side, its claim on a broadcast on the other.
 //!
-//! Lives here: accepting and bounding connections, RTMPS, asking the keys, and carrying what `rtmp` and `flv`
+//! Lives here: accepting and bounding connections, whose they are, RTMPS, asking the keys, and carrying what `rtmp` and `flv`
 //! understood to the broadcast's line. Does not live here: what a byte means (`rtmp`, `flv`), or what becomes of a
 //! unit (`line`).
 
@@ -8,6 +8,7 @@ use crate::admitted::{Admitted, Grant};
 use crate::broadcasts::{Broadcasts, Claim, ClaimRefusal};
 use crate::keys::KeyRefusal;
 use crate::metrics::Metrics;
+use crate::proxied::{self, HEAD_WITHIN, Nameless, Proxies};
 use bytes::BytesMut;
 use flv::{Demuxed, Demuxer, FlvError, Tag};
 use media::BroadcastId;
@@ -35,6 +36,7 @@ pub(crate) struct Entrance {
     pub(crate) broadcasts: Broadcasts,
     pub(crate) keys: Arc<Admitted>,
     pub(crate) limits: Limits,
+    pub(crate) proxies: Arc<Proxies>,
     pub(crate) places: Arc<Semaphore>,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -67,9 +69,24 @@ impl Entrance {
         }
     }
 
-    async fn take(&self, socket: TcpStream, from: SocketAddr, tls: Option<TlsAcceptor>) {
+    async fn take(&self, mut socket: TcpStream, from: SocketAddr, tls: Option<TlsAcceptor>) {
         // Commands are small and waited for; a failure costs only latency.
         let _ = socket.set_nodelay(true);
+        let from = if self.proxies.has(from.ip()) {
+            match proxied::whose(&mut socket, from, HEAD_WITHIN).await {
+                Ok(publisher) => {
+                    self.metrics.proxied.inc();
+                    publisher
+                }
+                Err(Nameless::Silent) => return,
+                Err(why) => {
+                    self.metrics.refused_proxy.inc();
+                    return tracing::info!(proxy = %from, "is closed: {why}");
+                }
+            }
+        } else {
+            from
+        };
         let Some(tls) = tls else { return Connection::new(self.clone(), from).run(socket).await };
         match tokio::time::timeout(TLS_WITHIN, tls.accept(socket)).await {
             Ok(Ok(socket)) => Connection::new(self.clone(), from).run(socket).await,

@@ -24,6 +24,7 @@ pub mod keys;
 mod line;
 mod metrics;
 mod process;
+mod proxied;
 mod remembered;
 mod settings;
 mod shed;

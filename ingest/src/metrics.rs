@@ -46,6 +46,8 @@ impl Collector for Parts {
 pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) refused_connections: Counter,
+    pub(crate) proxied: Counter,
+    pub(crate) refused_proxy: Counter,
     pub(crate) received_bytes: Counter,
     pub(crate) publishes: Counter,
     pub(crate) refused_publishes: Counter,
@@ -62,6 +64,12 @@ impl Metrics {
                 "connections_refused",
                 "Connections closed because as many as allowed were open",
                 &self.refused_connections,
+            ),
+            ("proxied", "Connections of which a proxy said whose they are", &self.proxied),
+            (
+                "proxy_refused",
+                "Connections closed because a proxy did not say whose they are",
+                &self.refused_proxy,
             ),
             ("received_bytes", "Bytes read from publishers", &self.received_bytes),
             ("publishes", "Publishes accepted", &self.publishes),

@@ -1,10 +1,12 @@
 //! What may be set about an ingest. Every key is documented where it is defined, with unit, range and default.
 
 use crate::keys::{KeyHash, PublishKeys};
+use crate::proxied::Proxies;
 use edgefan::NodeId;
 use ladder::{Ladder, Step};
 use media::{BroadcastId, Grid, MediaSpan};
 use node::settings::{Address, Megabytes, Millis, Number, Parsed, Seconds};
+use proxy::Network;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -25,6 +27,10 @@ pub struct Settings {
     /// The lobby that knows publish keys, `host:7003`, or those of a fleet with commas between them, tried in turn: asked
     /// about broadcasts that have no key here. Default: none.
     pub lobby: Option<Parsed<node::fan::lobbies::Lobbies>>,
+    /// Proxies before this ingest, each an address or a range such as `10.0.0.0/24`: HAProxy with `send-proxy-v2`, a
+    /// balancer's `l4` with `proxy_protocol`. Who connects from there says for whom by PROXY protocol version 2, or is
+    /// refused; who says so from elsewhere is refused too. Default: none.
+    pub proxies: Vec<Parsed<Network>>,
     /// Let anybody publish a broadcast that has no key here. For a laptop, never for a network; where a
     /// lobby is named it is asked instead. Default `false`.
     pub open: bool,
@@ -126,6 +132,7 @@ impl Default for Settings {
             edgefan: any(7001),
             publishers: Vec::new(),
             lobby: None,
+            proxies: Vec::new(),
             open: false,
             second_publisher: SecondPublisher::Refuse,
             connections: Number::new(1200),
@@ -159,6 +166,10 @@ impl Settings {
     pub(crate) fn keys(&self) -> PublishKeys {
         let keys = self.publishers.iter().map(|publisher| (publisher.broadcast.0.clone(), publisher.key.0));
         PublishKeys::new(keys.collect(), self.open)
+    }
+
+    pub(crate) fn proxies(&self) -> Proxies {
+        Proxies(self.proxies.iter().map(|network| network.0).collect())
     }
 
     pub(crate) fn ladder(&self) -> Ladder {

@@ -153,6 +153,7 @@ pub fn run_telling(
         broadcasts: broadcasts.clone(),
         keys: Arc::new(admitted),
         limits: rtmp::Limits { silent_after: settings.silence.duration(), ..rtmp::Limits::default() },
+        proxies: Arc::new(settings.proxies()),
         places: Arc::new(Semaphore::new(settings.connections.value() as usize)),
         metrics,
     };

@@ -1,7 +1,7 @@
-//! PROXY protocol heads: what a balancer before an edge says of who connects.
+//! PROXY protocol heads: what a balancer before an edge or an ingest says of who connects.
 
 use crate::Chance;
-use proxy::{Between, HEAD_BYTES, Read, SIGNATURE, head, read};
+use proxy::{Between, HEAD_BYTES, Read, SIGNATURE, head, read, wanted};
 use std::net::{IpAddr, SocketAddr};
 
 /// However it is cut, the same is read; nobody is waited for beyond the bound; what was read is written again as it was.
@@ -34,6 +34,17 @@ pub fn proxy_heads(bytes: &[u8]) {
     for cut in [0, 1, 11, 12, 13, 14, 15, 16, end / 2, end.saturating_sub(1), end] {
         let begun = read(&bytes[..cut.min(end)]);
         assert!(begun == whole || begun == Ok(Read::Incomplete), "{begun:?} at {cut}, then {whole:?}");
+    }
+    // Who reads only what is wanted has the head, and nothing of what is behind it.
+    let mut at = 0;
+    while let more @ 1.. = wanted(&bytes[..at]) {
+        at += more;
+        if at > bytes.len() {
+            return assert!(!matches!(whole, Ok(Read::Whole { .. })), "{at} of {} are wanted", bytes.len());
+        }
+    }
+    if let Ok(Read::Whole { consumed, .. }) = whole {
+        assert_eq!(at, consumed);
     }
 }
 

@@ -115,6 +115,19 @@ pub fn read(bytes: &[u8]) -> Result<Read, Refused> {
     Ok(Read::Whole { between, consumed })
 }
 
+/// How many more bytes a head has at least that begins so: who reads no more than that reads nothing of what is behind it.
+/// 0 where no more is waited for.
+pub fn wanted(bytes: &[u8]) -> usize {
+    if read(bytes) != Ok(Read::Incomplete) {
+        return 0;
+    }
+    let len = match bytes.get(14..FIXED) {
+        Some(&[high, low]) => FIXED + usize::from(u16::from_be_bytes([high, low])),
+        _ => FIXED,
+    };
+    len - bytes.len()
+}
+
 fn v4(bytes: &[u8]) -> Between {
     let address = |at: usize| Ipv4Addr::new(bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]);
     let port = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);

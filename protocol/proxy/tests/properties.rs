@@ -1,7 +1,7 @@
 //! What holds for any two ends and for any bytes.
 
 use proptest::prelude::*;
-use proxy::{Between, HEAD_BYTES, Read, head, read};
+use proxy::{Between, HEAD_BYTES, Read, head, read, wanted};
 use std::net::{IpAddr, SocketAddr};
 
 fn address() -> impl Strategy<Value = SocketAddr> {
@@ -35,6 +35,10 @@ proptest! {
         let end = if let Ok(Read::Whole { consumed, .. }) = whole { consumed } else { said.len() };
         for cut in 0..=end {
             let begun = read(&said[..cut]);
+            prop_assert_eq!(wanted(&said[..cut]) > 0, begun == Ok(Read::Incomplete));
+            if matches!(whole, Ok(Read::Whole { .. })) {
+                prop_assert!(cut + wanted(&said[..cut]) <= end, "what is behind the head is not wanted");
+            }
             prop_assert!(begun == whole || begun == Ok(Read::Incomplete), "{:?} at {} and then {:?}", begun, cut, whole);
         }
         prop_assert!(whole != Ok(Read::Incomplete), "nobody is waited for beyond the longest head");

@@ -46,6 +46,22 @@ fn feed(mark: u8, shift_ms: i64, from_ms: i64, until_ms: i64) -> Vec<Input> {
         .collect()
 }
 
+/// The same as another connection of that encoder carries it, whose times were rounded for themselves: each a millisecond
+/// earlier or later, or not.
+fn rounded_otherwise(feed: Vec<Input>, seed: u64) -> Vec<Input> {
+    let mut chance = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let rounded = feed.into_iter().map(|input| match input {
+        Input::Unit(unit) => {
+            chance ^= chance << 13;
+            chance ^= chance >> 7;
+            chance ^= chance << 17;
+            Input::Unit(SourceUnit { decode_ms: unit.decode_ms + (chance % 3) as i64 - 1, ..unit })
+        }
+        input => input,
+    });
+    rounded.collect()
+}
+
 struct Story {
     began: Instant,
     timeline: Timeline,
@@ -113,9 +129,12 @@ fn by_time(mut units: Vec<AccessUnit>) -> Vec<AccessUnit> {
 /// The leader places the first `leads` inputs; the own feed is `lag_ms` behind it (or before it), with a clock that is
 /// shifted; then the leader is lost.
 fn succession(leads: usize, lag_ms: i64, shift_ms: i64) -> (Vec<AccessUnit>, bool) {
+    succession_of(leads, lag_ms, shift_ms, feed(1, shift_ms, 0, 12_000))
+}
+
+fn succession_of(leads: usize, lag_ms: i64, shift_ms: i64, own: Vec<Input>) -> (Vec<AccessUnit>, bool) {
     let until = 12_000;
     let led = feed(1, 0, 0, until);
-    let own = feed(1, shift_ms, 0, until);
     let mut story = Story::new();
     story.timeline.push(Input::Arrived, story.now(0));
     let time = |input: &Input, shift: i64| decode_ms(input).map_or(0, |ms| ms - shift);
@@ -174,6 +193,31 @@ fn two_feeds_of_one_encoder_are_spliced_without_a_seam_wherever_the_leader_stops
                 spliced.len(),
                 expected.len()
             );
+        }
+    }
+}
+
+#[test]
+fn feeds_whose_times_are_rounded_otherwise_are_one_feed_all_the_same() {
+    // Both readings of the clock may be a millisecond off, and so may the unit.
+    let near = MediaSpan::from_millis(2);
+    let expected = undisturbed(12_000);
+    for (nth, leads) in (150..700).step_by(3).enumerate() {
+        for (lag_ms, shift_ms) in [(0, 0), (300, 12_345), (-400, -3), (2100, 77_000)] {
+            let own = rounded_otherwise(feed(1, shift_ms, 0, 12_000), nth as u64 + 1);
+            let (spliced, is_aligned) = succession_of(leads, lag_ms, shift_ms, own);
+            let place = format!("leader lost after {leads} inputs, feeds {lag_ms} ms apart");
+            assert!(is_aligned, "{place}");
+            assert_eq!(spliced.len(), expected.len(), "{place}: nothing twice, nothing left out");
+            for (ours, theirs) in spliced.iter().zip(&expected) {
+                assert_eq!(ours.payload, theirs.payload, "{place}");
+                let off = ours.decode_time.distance(theirs.decode_time);
+                assert!(off <= near, "{place}: {off} from where it would have been, {ours:?}");
+            }
+            let goes_on = |pair: &[AccessUnit]| {
+                pair[0].track != pair[1].track || pair[0].decode_time < pair[1].decode_time
+            };
+            assert!(spliced.windows(2).all(goes_on), "{place}: time goes on");
         }
     }
 }

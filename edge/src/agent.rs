@@ -5,6 +5,7 @@
 //! drain #…           shall be empty
 //! maint #…           the operator is at work on it
 //! down #unfed: …     alive, and nothing fresh arrives
+//! ready up 1%        segments arrive late: those before others, and no reason to refuse where all do
 //! ```
 //!
 //! `ready` and `up` are both said: HAProxy leaves neither DRAIN nor MAINT without the one, nor DOWN without the other
@@ -96,7 +97,8 @@ fn line(notice: &Notice, worth: Worth) -> String {
         EdgeState::Draining if notice.is_in_maintenance => "maint #the operator is at work\n".into(),
         EdgeState::Draining => "drain #viewers are let go\n".into(),
         EdgeState::NotFed => format!("down #unfed: {}\n", notice.why),
-        EdgeState::Ready if worth.weight == 0 => "drain #weight 0\n".into(),
+        EdgeState::Ready | EdgeState::Lagging if worth.weight == 0 => "drain #weight 0\n".into(),
+        EdgeState::Lagging => "ready up 1%\n".into(),
         EdgeState::Ready => {
             // As balancers reckon it: nine tenths may be used, and 100 is the usual weight.
             let usable = (worth.capacity.0 / 10 * 9).max(1);
@@ -133,6 +135,7 @@ mod tests {
         assert_eq!(says(EdgeState::Ready, 225), "ready up 75%\n");
         assert_eq!(says(EdgeState::Ready, 1000), "ready up 1%\n", "0 % would be a drain");
         assert_eq!(says(EdgeState::NotFed, 0), "down #unfed: nothing fresh\n");
+        assert_eq!(says(EdgeState::Lagging, 0), "ready up 1%\n");
         assert_eq!(says(EdgeState::Draining, 0), "drain #viewers are let go\n");
         let maintained = Notice { is_in_maintenance: true, ..notice(EdgeState::Draining, 0) };
         assert_eq!(line(&maintained, WORTH), "maint #the operator is at work\n");

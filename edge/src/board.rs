@@ -20,6 +20,8 @@ pub(crate) struct Notice {
     pub(crate) is_in_maintenance: bool,
     /// Over live broadcasts that are listed, the oldest.
     pub(crate) age_ms: Option<u64>,
+    /// Of all live broadcasts, the worst lag of a segment.
+    pub(crate) lag_ms: Option<u64>,
     pub(crate) egress_bps: u64,
     /// Playlists are answered 404.
     pub(crate) turns_away: bool,
@@ -48,6 +50,10 @@ pub(crate) struct BroadcastNotice {
     pub(crate) has_ended: bool,
     pub(crate) age_ms: u64,
     pub(crate) bytes_held: u64,
+    /// The worst of its last segments: from when it was made until it was complete here.
+    pub(crate) lag_ms: Option<u64>,
+    /// Too many of them come too late.
+    pub(crate) lags: bool,
     /// The ingest that is not listened to for it, because its segments were other ones.
     pub(crate) quarantined: Option<String>,
 }
@@ -65,6 +71,7 @@ impl Board {
 impl Notice {
     /// Looks at the line. A broadcast whose publisher has stalled makes no edge unready, as it would make all of them
     /// so; an edge is not fed when nothing that is live here is fresh, or when it has neither broadcasts nor links.
+    /// It lags when one that is live comes late: that has nothing to do with a publisher, and all of them share a feed.
     pub(crate) fn of<B: Clone>(line: &Line<B>, now: Instant, is_draining: bool) -> Self {
         let mut notice = Self {
             ingests: line.links().map(ToOwned::to_owned).collect(),
@@ -82,6 +89,8 @@ impl Notice {
                 has_ended: lane.has_ended(),
                 age_ms: u64::try_from(lane.age(now).as_millis()).unwrap_or(u64::MAX),
                 bytes_held: lane.bytes_held(),
+                lag_ms: lane.lag.worst().map(|worst| u64::try_from(worst.as_millis()).unwrap_or(u64::MAX)),
+                lags: lane.lags,
                 quarantined: lane
                     .quarantined
                     .as_ref()
@@ -92,6 +101,11 @@ impl Notice {
         let live =
             || notice.broadcasts.iter().filter(|broadcast| !broadcast.has_ended && broadcast.is_listed);
         notice.age_ms = live().map(|broadcast| broadcast.age_ms).max();
+        notice.lag_ms = live().filter_map(|broadcast| broadcast.lag_ms).max();
+        let lagging = live().find(|broadcast| broadcast.is_fed && broadcast.lags).map(|broadcast| {
+            let worst = broadcast.lag_ms.unwrap_or(0);
+            format!("segments of {} come late, one {worst} ms after it was made", broadcast.id)
+        });
         let (has_live, has_fed) = (live().count() > 0, live().any(|broadcast| broadcast.is_fed));
         (notice.state, notice.why) = if is_draining {
             (EdgeState::Draining, "viewers are let go".into())
@@ -101,6 +115,8 @@ impl Notice {
                 false => "the newest segments are on their way",
             };
             (EdgeState::NotFed, why.into())
+        } else if let Some(why) = lagging {
+            (EdgeState::Lagging, why)
         } else if has_fed || (!has_live && !notice.ingests.is_empty()) {
             (EdgeState::Ready, "ready".into())
         } else if has_live {
@@ -117,6 +133,7 @@ impl Notice {
             EdgeState::Ready => "ready",
             EdgeState::NotFed => "not fed",
             EdgeState::Draining => "draining",
+            EdgeState::Lagging => "lagging",
         };
         let broadcasts: Vec<_> = self
             .broadcasts
@@ -125,12 +142,12 @@ impl Notice {
                 json!({
                     "id": it.id, "run": it.run, "renditions": it.renditions, "fed": it.is_fed, "listed": it.is_listed,
                     "ended": it.has_ended, "newest_segment_age_ms": it.age_ms, "bytes_held": it.bytes_held,
-                    "quarantined": it.quarantined,
+                    "quarantined": it.quarantined, "lag_ms": it.lag_ms, "lags": it.lags,
                 })
             })
             .collect();
         json!({
-            "state": state, "why": self.why, "newest_segment_age_ms": self.age_ms,
+            "state": state, "why": self.why, "newest_segment_age_ms": self.age_ms, "lag_ms": self.lag_ms,
             "turns_away": self.turns_away, "egress_bits": self.egress_bps, "broadcasts": broadcasts, "ingests": self.ingests,
             "balancers_up": self.balancers_up,
             "lobby": self.is_lobby_up.map(|is_up| json!({ "linked": is_up, "since_ms": self.lobby_since_ms })), "bytes_held": self.bytes_held,

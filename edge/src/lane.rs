@@ -3,6 +3,7 @@
 //! Age is counted from when something new was listed *here*, by this machine's monotonic clock: neither a clock that
 //! was set nor an ingest whose clock differs can make a fresh broadcast look old, or an old one fresh.
 
+use crate::lag::{Half, Lag};
 use delivery::Segment;
 use media::{MediaTime, StreamFacts};
 use std::time::{Duration, Instant};
@@ -18,6 +19,10 @@ pub(crate) struct Lane<B> {
     pub(crate) window: Option<Window<Segment<B>>>,
     /// Listing begins then at the latest.
     pub(crate) list_at: Option<Instant>,
+    /// How late its segments come.
+    pub(crate) lag: Lag,
+    /// What was said of that.
+    pub(crate) lags: bool,
     /// What the cores were told.
     pub(crate) is_fed: bool,
     /// In which run which ingest was found to make other bytes than its elder, and is not listened to.
@@ -48,6 +53,8 @@ impl<B: Clone> Lane<B> {
             facts,
             window,
             list_at: None,
+            lag: Lag::default(),
+            lags: false,
             is_fed: true,
             quarantined: None,
             is_whole: false,
@@ -81,6 +88,11 @@ impl<B: Clone> Lane<B> {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.ended_at.is_some()
+    }
+
+    /// Half its target duration: what may pass from when a segment is made until it is complete here.
+    pub(crate) fn half(&self) -> Half {
+        Half(hls::TargetDuration::of_pitch(self.facts.segment).span().as_duration() / 2)
     }
 
     /// Something is listed.

@@ -10,6 +10,7 @@ mod board;
 mod clock;
 mod counts;
 mod histogram;
+mod lag;
 mod lane;
 mod line;
 mod metrics;

@@ -130,7 +130,13 @@ impl<B: Clone> Line<B> {
             Event::Complete { key, facts, body, hash, .. } => {
                 let tag = u64::from_be_bytes(hash.0[..8].try_into().expect("a hash has 32 bytes"));
                 match key.kind {
-                    ObjectKind::Segment => self.segment(now, &key, facts, Some((&body, tag))),
+                    ObjectKind::Segment => {
+                        if let Some(lane) = self.lanes.get_mut(&key.broadcast) {
+                            let half = lane.half();
+                            lane.lag.complete(key.sequence, &key.rendition, now.at, half);
+                        }
+                        self.segment(now, &key, facts, Some((&body, tag)));
+                    }
                     ObjectKind::Thumb if self.lanes.contains_key(&key.broadcast) => {
                         let access = self.access(&key.broadcast);
                         let page =
@@ -139,6 +145,12 @@ impl<B: Clone> Line<B> {
                     }
                     // Parts come with low latency; chat goes another way.
                     ObjectKind::Thumb | ObjectKind::Part | ObjectKind::Init | ObjectKind::Chat => {}
+                }
+            }
+            Event::Made { key, made } => {
+                if let Some(lane) = self.lanes.get_mut(&key.broadcast) {
+                    let half = lane.half();
+                    lane.lag.made(key.sequence, &key.rendition, made, half);
                 }
             }
             Event::Skipped { key, facts } => {
@@ -274,6 +286,7 @@ impl<B: Clone> Line<B> {
                 lane.list_at = None;
                 self.is_whole(now, &broadcast);
             }
+            self.look_at_lag(now, &broadcast);
             self.judge(now, &broadcast);
         }
         self.has_joined |= self.is_filled(now);
@@ -296,6 +309,19 @@ impl<B: Clone> Line<B> {
             lane.is_whole || lane.has_ended() || lane.is_asleep() || lane.age(now.at) >= JOIN_WITHIN
         };
         is_told && !self.privacy.awaits() && !self.links.is_empty() && self.lanes.values().all(is_here)
+    }
+
+    /// Says once that a broadcast's segments come late, and once that they do not any more.
+    fn look_at_lag(&mut self, now: Now, broadcast: &BroadcastId) {
+        let Some(lane) = self.lanes.get_mut(broadcast) else { return };
+        let (half, was_late) = (lane.half(), lane.lags);
+        lane.lags = lane.lag.tick(now.at, half);
+        if lane.lags && !was_late {
+            let worst_ms = lane.lag.worst().unwrap_or_default().as_millis() as u64;
+            tracing::warn!(%broadcast, late = lane.lag.late(), worst_ms, "segments come late: viewers are better served elsewhere");
+        } else if was_late && !lane.lags {
+            tracing::info!(%broadcast, "segments come in time again");
+        }
     }
 
     /// All of a broadcast that is to come at once is here: listing begins.

@@ -79,8 +79,9 @@ impl Page<'_> {
 
     fn gauges(&mut self, notice: &Notice, requests: &Requests, snapshot: &Snapshot) -> fmt::Result {
         let is = |state| u64::from(notice.state == state);
-        self.gauge("ready", "1 ready, 0 not fed or draining", is(EdgeState::Ready))?;
+        self.gauge("ready", "1 ready, 0 not fed, lagging or draining", is(EdgeState::Ready))?;
         self.gauge("draining", "1 while viewers are let go", is(EdgeState::Draining))?;
+        self.gauge("lagging", "1 while segments come late", is(EdgeState::Lagging))?;
         self.gauge("connections", "connections of viewers open now", snapshot.total.open)?;
         self.gauge("egress_bits_per_second", "sent to viewers over the last second", notice.egress_bps)?;
         self.gauge("ingests_linked", "ingests whose link is up", notice.ingests.len() as u64)?;
@@ -97,6 +98,11 @@ impl Page<'_> {
         let age = self.0.encode_descriptor("newest_segment_age_seconds", help, None, MetricType::Gauge)?;
         if let Some(age_ms) = notice.age_ms {
             ConstGauge::new(age_ms as f64 / 1e3).encode(age)?;
+        }
+        let help = "from when a segment was made until it was complete here, the worst of the last of all live broadcasts";
+        let lag = self.0.encode_descriptor("completion_lag_seconds", help, None, MetricType::Gauge)?;
+        if let Some(lag_ms) = notice.lag_ms {
+            ConstGauge::new(lag_ms as f64 / 1e3).encode(lag)?;
         }
         let driver = [("driver", snapshot.driver.name.to_owned()), ("why", snapshot.driver.why.clone())];
         let mut family =

@@ -49,6 +49,7 @@ impl Sources {
                 EdgeState::Ready => Readiness::Ready,
                 EdgeState::Draining => Readiness::Draining(notice.why),
                 EdgeState::NotFed => Readiness::NotFed(notice.why),
+                EdgeState::Lagging => Readiness::Lagging(notice.why),
             }
         };
         let recent = Mutex::new(Recent::default());

@@ -131,7 +131,7 @@ impl Bare {
                 Fed::Open { key, start, discontinuity } => publisher.open(&key, start, discontinuity),
                 Fed::Bytes { key, bytes } => publisher.bytes(&key, bytes),
                 Fed::Close { key, facts } => {
-                    publisher.close(&key, &facts);
+                    publisher.close(&key, &facts, now);
                     return Some(Word::Settled(key, facts));
                 }
                 Fed::Skip { key, facts } => {

@@ -91,6 +91,11 @@ fn health(edge: &str, from: Option<Health>, to: Option<Health>, viewers: u32, ot
             let text = format!("{edge} is not fed{}", whither(moving, others));
             Happening::new(level, Kind::EdgeNotFed, text)
         }
+        Some(Health::Lagging) => {
+            let level = if took_viewers { Level::Warn } else { Level::Info };
+            let text = format!("{edge} lags: its segments come late{}", whither(moving, others));
+            Happening::new(level, Kind::EdgeLags, text)
+        }
         Some(to @ (Health::Silent | Health::Unreachable | Health::Left)) => {
             // An edge that had let its viewers go and then ends is no loss.
             let (level, verb) = match (took_viewers, from) {
@@ -151,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_lost_edge_says_how_many_viewers_move_and_whither() {
-        use Health::{Draining, Left, NotFed, Ready, Silent, Unreachable};
+        use Health::{Draining, Lagging, Left, NotFed, Ready, Silent, Unreachable};
         let lost = health("edge2", Some(Ready), Some(Silent), 412, 3);
         assert_eq!(lost.text, "edge2 is lost: no heartbeat, 412 viewers move to 3 other edges");
         assert_eq!((lost.kind, lost.level, lost.viewers), (Kind::EdgeLost, Level::Warn, Some(412)));
@@ -159,6 +164,13 @@ mod tests {
             (None, Some(NotFed), 0, 0, "edge2 joined, not fed"),
             (Some(NotFed), Some(Ready), 0, 1, "edge2 is ready and takes viewers"),
             (Some(Ready), Some(Draining), 1, 1, "edge2 drains, 1 viewer moves to the other edge"),
+            (
+                Some(Ready),
+                Some(Lagging),
+                30,
+                2,
+                "edge2 lags: its segments come late, 30 viewers move to 2 other edges",
+            ),
             (Some(Draining), Some(Left), 0, 1, "edge2 is gone: its link closed"),
             (
                 Some(Ready),

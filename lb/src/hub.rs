@@ -326,6 +326,7 @@ fn load_of(load: &edgefan::Load) -> Load {
             EdgeState::Ready => State::Ready,
             EdgeState::NotFed => State::NotFed,
             EdgeState::Draining => State::Draining,
+            EdgeState::Lagging => State::Lagging,
         },
     }
 }

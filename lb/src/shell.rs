@@ -280,10 +280,14 @@ fn nodes(settings: &Settings, node: &Node) -> Result<Nodes, LbError> {
 /// no edge: edges dial within a second.
 const EDGE_WITHIN: Duration = Duration::from_secs(3);
 
+/// Where all are late, viewers are sent there all the same.
+fn may_serve(health: Health) -> bool {
+    matches!(health, Health::Ready | Health::Lagging)
+}
+
 fn wait_for_an_edge(node: &Node, fleet: &Mutex<Fleet>) {
     let until = Instant::now() + EDGE_WITHIN;
-    let is_ready =
-        || hub::lock(fleet).router.edges().any(|(_, edge)| edge.health(Instant::now()) == Health::Ready);
+    let is_ready = || hub::lock(fleet).router.edges().any(|(_, edge)| may_serve(edge.health(Instant::now())));
     while node.sockets.outlive_us() && Instant::now() < until && !is_ready() {
         if node.stop.wait_timeout(Duration::from_millis(10)) {
             return;
@@ -345,7 +349,7 @@ fn panel(
                 return Readiness::Draining("told to by the operator".into());
             }
             let (fleet, now) = (hub::lock(&fleet), Instant::now());
-            match fleet.router.edges().any(|(_, edge)| edge.health(now) == Health::Ready) {
+            match fleet.router.edges().any(|(_, edge)| may_serve(edge.health(now))) {
                 true => Readiness::Ready,
                 false => Readiness::NotFed("no edge is ready".into()),
             }

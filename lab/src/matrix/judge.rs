@@ -16,8 +16,10 @@ pub(crate) struct Seen {
     pub(crate) entries_failed: u32,
     /// Segment by segment, how much later the struck edge had it than the first of the others.
     pub(crate) later: Vec<Duration>,
-    /// The struck edge let its viewers go.
-    pub(crate) was_emptied: bool,
+    /// The same of the other edges, against the first of all.
+    pub(crate) others_later: Vec<Duration>,
+    /// After the fault, since when the struck edge called itself not ready without a break to the fault's end.
+    pub(crate) not_ready: Option<Duration>,
     /// From the end of the fault until everything was well.
     pub(crate) well_after: Option<Duration>,
     /// What went wrong in the lab itself, or did not come back.
@@ -30,6 +32,15 @@ pub(crate) struct Verdict {
     pub(crate) name: String,
     pub(crate) wrong: Vec<String>,
     pub(crate) line: Value,
+}
+
+/// An edge that calls itself not ready is empty so soon after: as one that is drained.
+const EMPTY_WITHIN: Duration = Duration::from_secs(15);
+
+fn p99(spans: &[Duration]) -> Option<Duration> {
+    let mut spans = spans.to_vec();
+    spans.sort_unstable();
+    spans.get((spans.len() * 99 / 100).min(spans.len().saturating_sub(1))).copied()
 }
 
 pub(crate) fn judge(cell: &Cell, seen: &Seen) -> Verdict {
@@ -85,16 +96,26 @@ pub(crate) fn judge(cell: &Cell, seen: &Seen) -> Verdict {
             wrong.push(format!("a new viewer waited {} ms for its edge", entry.as_millis()));
         }
     }
-    let mut later = seen.later.clone();
-    later.sort_unstable();
-    let p99 = later.get((later.len() * 99 / 100).min(later.len().saturating_sub(1))).copied();
-    if let Some(within) = promise.complete_within
-        && !seen.was_emptied
-        && p99.is_none_or(|p99| p99 > within)
-    {
-        let what =
-            p99.map_or_else(|| "never".into(), |p99| format!("{} ms after the others", p99.as_millis()));
-        wrong.push(format!("99 of 100 segments are there {what}, {} ms are promised", within.as_millis()));
+    let (p99, others_p99) = (p99(&seen.later), p99(&seen.others_later));
+    if let Some(within) = promise.complete_within {
+        if p99.is_none_or(|p99| p99 > within) {
+            let what =
+                p99.map_or_else(|| "never".into(), |p99| format!("{} ms after the others", p99.as_millis()));
+            let what = format!("99 of 100 segments are there {what}, {} ms are promised", within.as_millis());
+            match seen.not_ready {
+                None => wrong.push(format!("{what}, and the edge calls itself ready")),
+                // What asked for the last time before that is long gone.
+                Some(since) if seen.left.is_some_and(|left| left > since + EMPTY_WITHIN) => {
+                    let left = seen.left.unwrap_or_default().as_secs_f64();
+                    let since = since.as_secs_f64();
+                    wrong.push(format!("{what}; not ready after {since:.1} s, it was asked until {left:.1} s"));
+                }
+                Some(_) => {}
+            }
+        }
+        if others_p99.is_none_or(|p99| p99 > within) {
+            wrong.push(format!("the other edges have 99 of 100 segments after {others_p99:?}"));
+        }
     }
     let seconds = |span: Option<Duration>| span.map(|span| (span.as_secs_f64() * 10.0).round() / 10.0);
     let line = json!({
@@ -115,7 +136,8 @@ pub(crate) fn judge(cell: &Cell, seen: &Seen) -> Verdict {
         "entries_failed": seen.entries_failed,
         "well_after_seconds": seconds(seen.well_after),
         "later_p99_ms": p99.map(|p99| p99.as_millis() as u64),
-        "was_emptied": seen.was_emptied,
+        "others_later_p99_ms": others_p99.map(|p99| p99.as_millis() as u64),
+        "not_ready_seconds": seconds(seen.not_ready),
     });
     Verdict { name: cell.to_string(), wrong, line }
 }
@@ -181,5 +203,26 @@ mod tests {
             let verdict = judge(&cell, &seen);
             assert!(verdict.wrong.iter().any(|wrong| wrong.contains(part)), "{part}: {:?}", verdict.wrong);
         }
+    }
+
+    #[test]
+    fn an_edge_whose_segments_come_late_must_say_so_and_be_left() {
+        let cell = cells().into_iter().find(|cell| cell.to_string() == "edge/poor-feed").unwrap();
+        let (ms, s) = (Duration::from_millis, Duration::from_secs);
+        let seen = |late, not_ready, left| Seen {
+            watched: watched(0.0, 0),
+            later: vec![late; 30],
+            others_later: vec![ms(20); 60],
+            not_ready,
+            left,
+            ..Seen::default()
+        };
+        let holds = |seen: &Seen| judge(&cell, seen).wrong.is_empty();
+        assert!(holds(&seen(ms(900), None, Some(s(60)))), "late, and soon enough");
+        assert!(holds(&seen(ms(1_500), Some(s(12)), Some(s(20)))));
+        assert!(!holds(&seen(ms(1_500), None, Some(s(20)))), "it calls itself ready");
+        assert!(!holds(&seen(ms(1_500), Some(s(12)), Some(s(58)))), "viewers are still there");
+        assert!(!holds(&Seen { others_later: vec![ms(1_200); 60], ..seen(ms(900), None, None) }));
+        assert!(!holds(&Seen { later: Vec::new(), ..seen(ms(900), None, None) }), "never");
     }
 }

@@ -51,6 +51,8 @@ const WARM_UP: Duration = Duration::from_secs(9);
 const AFTER: Duration = Duration::from_secs(7);
 /// Both, where a cell is brisk.
 const BRISK: Duration = Duration::from_secs(4);
+/// How often a struck edge is asked how it is.
+const ASK_STATE: Duration = Duration::from_millis(300);
 /// Until everything must be well again.
 const WELL_WITHIN: Duration = Duration::from_secs(25);
 /// Until a cluster must be well that was just started.
@@ -206,9 +208,20 @@ impl Lab<'_> {
         }
         let mut storms = 0;
         let mut newest = Newest::default();
+        let mut asked_at = struck;
         while struck.elapsed() < lasts && !is_over() {
             if cell.promise.complete_within.is_some() {
                 newest.see(&cluster.newest());
+                if asked_at.elapsed() >= ASK_STATE {
+                    asked_at = Instant::now();
+                    let status = cluster.nodes[place].status();
+                    let state = status.as_ref().and_then(|status| status["state"].as_str());
+                    match state {
+                        Some("ready") => seen.not_ready = None,
+                        Some(_) => drop(seen.not_ready.get_or_insert(struck.elapsed())),
+                        None => {}
+                    }
+                }
                 pause(self.stop, Duration::from_millis(30));
                 continue;
             }
@@ -232,9 +245,11 @@ impl Lab<'_> {
         if cell.target == Target::Edge {
             let passed = cluster.switch.passed(cluster.crowd.address(), edge_at(0));
             let left = passed.said.map(|said| said.saturating_duration_since(struck));
-            seen.left = left.filter(|_| cell.promise.left_within.is_some());
+            let is_promised = cell.promise.left_within.is_some() || cell.promise.complete_within.is_some();
+            seen.left = left.filter(|_| is_promised);
         }
-        (seen.later, seen.was_emptied) = (newest.later(), newest.was_emptied);
+        seen.later = newest.later(0);
+        seen.others_later = (1..usize::from(cluster::EDGES)).flat_map(|edge| newest.later(edge)).collect();
         heal(cluster, cell.trouble, place, &clock)?;
         if let Some(second) = second {
             heal(cluster, cell.trouble, second, &clock)?;
@@ -271,28 +286,25 @@ impl Lab<'_> {
 struct Newest {
     /// By number: by edge.
     first: BTreeMap<u64, Vec<Option<Instant>>>,
-    was_emptied: bool,
 }
 
 impl Newest {
     fn see(&mut self, newest: &[Option<u64>]) {
         let now = Instant::now();
         for (edge, number) in newest.iter().enumerate() {
-            let Some(number) = number else {
-                self.was_emptied |= edge == 0;
-                continue;
-            };
+            let Some(number) = number else { continue };
             self.first.entry(*number).or_insert_with(|| vec![None; newest.len()])[edge].get_or_insert(now);
         }
     }
 
-    /// How much later the first edge had what any other has, as far as it has: those in between it listed at once with
-    /// a later one. The first of all was there before anybody looked.
-    fn later(&self) -> Vec<Duration> {
-        let of_first = |number: u64| self.first.range(number..).find_map(|(_, edges)| edges[0]);
+    /// How much later this edge had what any other has, as far as it has: those in between it listed at once with a
+    /// later one. The first of all was there before anybody looked.
+    fn later(&self, of: usize) -> Vec<Duration> {
+        let of_it = |number: u64| self.first.range(number..).find_map(|(_, edges)| edges[of]);
         let later = self.first.iter().skip(1).filter_map(|(number, edges)| {
+            // Against the healthy ones: what the struck edge has first is no measure.
             let other = edges.iter().skip(1).flatten().min()?;
-            Some(of_first(*number)?.saturating_duration_since(*other))
+            Some(of_it(*number)?.saturating_duration_since(*other))
         });
         later.collect()
     }

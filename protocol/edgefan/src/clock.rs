@@ -59,6 +59,66 @@ impl Offsets {
     }
 }
 
+/// A clock that nobody sets, by which a publisher says when something was made: microseconds since it was first read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SteadyClock(Option<Instant>);
+
+impl SteadyClock {
+    /// Never 0, which says nothing on the wire.
+    pub(crate) fn at(&mut self, now: Instant) -> u64 {
+        let began = *self.0.get_or_insert(now);
+        now.saturating_duration_since(began).as_micros() as u64 + 1
+    }
+}
+
+/// For so long a PONG's word on the other's steady clock counts, and for as long again while none that was quicker has
+/// come: two crystals drift a few milliseconds apart in that time.
+const STEADY_FOR: Duration = Duration::from_secs(30);
+
+/// How another's [`SteadyClock`] stands to ours, by the quickest PONG of the last [`STEADY_FOR`] to twice that.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TheirSteady {
+    best: Option<Reading>,
+    /// The best of the span before.
+    before: Option<Reading>,
+    turned: Option<Instant>,
+}
+
+/// By our clock `at` it was `theirs` there, give or take half the round trip.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    round_trip: Duration,
+    at: Instant,
+    theirs: u64,
+}
+
+impl TheirSteady {
+    /// A PONG that was `round_trip` on its way says that it is `theirs` there.
+    pub(crate) fn heard(&mut self, round_trip: Duration, theirs: u64, now: Instant) {
+        if theirs == 0 {
+            return;
+        }
+        let turned = *self.turned.get_or_insert(now);
+        if now.saturating_duration_since(turned) >= STEADY_FOR {
+            (self.before, self.best, self.turned) = (self.best, None, Some(now));
+        }
+        let Some(at) = now.checked_sub(round_trip / 2) else { return };
+        if self.best.is_none_or(|best| round_trip <= best.round_trip) {
+            self.best = Some(Reading { round_trip, at, theirs });
+        }
+    }
+
+    /// When it was `theirs` there.
+    pub(crate) fn when(&self, theirs: u64) -> Option<Instant> {
+        let of = [self.best, self.before].into_iter().flatten().min_by_key(|reading| reading.round_trip)?;
+        match theirs.checked_sub(of.theirs) {
+            _ if theirs == 0 => None,
+            Some(later) => of.at.checked_add(Duration::from_micros(later)),
+            None => of.at.checked_sub(Duration::from_micros(of.theirs - theirs)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +147,24 @@ mod tests {
         assert_eq!(clock.at(now), 0);
         clock.set(1_000_000, now);
         assert_eq!(clock.at(now + Duration::from_millis(50)), 1_050_000);
+    }
+
+    #[test]
+    fn when_something_was_made_over_there_is_known_to_half_the_quickest_round_trip() {
+        let (start, ms) = (crate::epoch() + Duration::from_secs(100), Duration::from_millis);
+        let mut theirs = TheirSteady::default();
+        theirs.heard(ms(10), 0, start);
+        assert_eq!(theirs.when(5), None, "it does not say");
+        // Its clock began 7 s before; a PONG that waited in a full socket is worth less than one that did not.
+        theirs.heard(ms(900), 7_000_000, start + ms(900));
+        theirs.heard(ms(20), 8_000_000, start + ms(1_010));
+        theirs.heard(ms(300), 9_000_000, start + ms(2_290));
+        assert_eq!(theirs.when(8_500_000), Some(start + ms(1_500)));
+        assert_eq!(theirs.when(7_900_000), Some(start + ms(900)));
+        assert_eq!(theirs.when(0), None);
+        // A minute on the quick one is forgotten.
+        theirs.heard(ms(40), 40_000_000, start + ms(33_020));
+        theirs.heard(ms(60), 70_000_000, start + ms(63_030 + 100));
+        assert_eq!(theirs.when(71_000_000), Some(start + ms(64_000)));
     }
 }

@@ -113,9 +113,9 @@ impl End {
             match Message::decode(frame)? {
                 Message::Ping { stamp } => {
                     let clock = self.clock.at(self.heard);
-                    self.say(&Message::Pong { stamp, clock });
+                    self.say(&Message::Pong { stamp, clock, steady: 0 });
                 }
-                Message::Pong { stamp, clock } => {
+                Message::Pong { stamp, clock, .. } => {
                     let round_trip = Duration::from_micros(self.stamp(self.heard).saturating_sub(stamp));
                     self.offsets.heard(round_trip, clock, self.clock.at(self.heard));
                 }

@@ -3,6 +3,7 @@
 use crate::NodeId;
 use bytes::Bytes;
 use media::{BroadcastId, ContentHash, ObjectKey, RunId, SegmentFacts, StreamFacts};
+use std::time::Instant;
 
 /// Which of a subscriber's sources: its place in the list the subscriber was given, stable while it stays there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +15,15 @@ pub struct SourceId(pub u32);
 pub enum Event {
     /// What a broadcast is; again whenever that changes.
     Stream(StreamFacts),
+    /// A source has told when a segment was complete where it was made, by our clock, to half a round trip: before the
+    /// [`Event::Complete`] of its copy, or later, where another's was first. Not told of what was made before the
+    /// link was up.
+    Made {
+        /// Its name.
+        key: ObjectKey,
+        /// When that was.
+        made: Instant,
+    },
     /// An object whose size and hash agree with what its source announced.
     Complete {
         /// Its name.

@@ -15,6 +15,8 @@ pub enum EdgeState {
     NotFed = 2,
     /// It serves who it has and takes nobody new.
     Draining = 3,
+    /// It has everything, but late: who is there is better served elsewhere.
+    Lagging = 4,
 }
 
 /// One heartbeat of an edge.
@@ -65,6 +67,7 @@ impl Load {
                         1 => EdgeState::Ready,
                         2 => EdgeState::NotFed,
                         3 => EdgeState::Draining,
+                        4 => EdgeState::Lagging,
                         // A later version's state is not one to send viewers to.
                         _ => EdgeState::NotFed,
                     }

@@ -80,6 +80,8 @@ pub enum Message {
         stamp: u64,
         /// The answerer's clock on the wall, in microseconds since the Unix epoch; 0 where it does not say.
         clock: u64,
+        /// The answerer's clock that nobody sets, in microseconds since it likes; 0 where it does not say.
+        steady: u64,
     },
     /// Chat, carried and not looked into.
     Chat(Bytes),
@@ -123,6 +125,9 @@ pub struct Close {
     pub hash: ContentHash,
     /// True if not all bytes were sent, because the subscriber said that it has them: only the hash is news.
     pub is_withheld: bool,
+    /// When it was complete where it was made, by the sender's clock that nobody sets (as in PONG); 0 where it does
+    /// not say.
+    pub made: u64,
 }
 
 /// Why an object will not come. The numbers are the wire's.
@@ -290,6 +295,7 @@ impl Message {
                 w.number(5, close.bytes);
                 w.bytes(6, &close.hash.0);
                 w.number_unless_zero(7, u64::from(close.is_withheld));
+                w.number_unless_zero(8, close.made);
             }
             Self::Abort { object } => w.number(1, object.0),
             Self::Skip(skip) => {
@@ -319,9 +325,10 @@ impl Message {
             Self::Load(load) => load.encode(w),
             Self::Drain(standing) => standing.encode(w),
             Self::Ping { stamp } => w.number(1, *stamp),
-            Self::Pong { stamp, clock } => {
+            Self::Pong { stamp, clock, steady } => {
                 w.number(1, *stamp);
                 w.number_unless_zero(2, *clock);
+                w.number_unless_zero(3, *steady);
             }
             Self::Chat(bytes) => out.extend_from_slice(bytes),
             Self::Keys(keys) => encode_keys(keys, w),
@@ -380,8 +387,8 @@ impl Message {
             FrameType::Drain => Self::Drain(Standing::decode(payload)?),
             FrameType::Ping => Self::Ping { stamp: read_stamps("PING", payload)?.0 },
             FrameType::Pong => {
-                let (stamp, clock) = read_stamps("PONG", payload)?;
-                Self::Pong { stamp, clock }
+                let (stamp, clock, steady) = read_stamps("PONG", payload)?;
+                Self::Pong { stamp, clock, steady }
             }
             FrameType::Chat => Self::Chat(frame.payload),
             FrameType::Keys => Self::Keys(decode_keys(payload)?),
@@ -430,7 +437,7 @@ fn read_data(mut payload: Bytes) -> Result<Message, WireError> {
 fn read_close(payload: &[u8]) -> Result<Close, WireError> {
     const WHAT: &str = "CLOSE";
     let (mut object, mut start, mut duration, mut bytes, mut hash) = (None, None, None, None, None);
-    let (mut discontinuity, mut is_withheld) = (DiscontinuitySequence(0), false);
+    let (mut discontinuity, mut is_withheld, mut made) = (DiscontinuitySequence(0), false, 0);
     let mut fields = Fields::new(WHAT, payload);
     while let Some(field) = fields.next()? {
         match field.tag {
@@ -441,6 +448,7 @@ fn read_close(payload: &[u8]) -> Result<Close, WireError> {
             5 => bytes = Some(field.number()?),
             6 => hash = Some(ContentHash(field.array("hash", "32 bytes")?)),
             7 => is_withheld = field.number()? != 0,
+            8 => made = field.number()?,
             _ => {}
         }
     }
@@ -453,6 +461,7 @@ fn read_close(payload: &[u8]) -> Result<Close, WireError> {
         bytes: bytes.ok_or_else(|| missing("size"))?,
         hash: hash.ok_or_else(|| missing("hash"))?,
         is_withheld,
+        made,
     })
 }
 
@@ -547,15 +556,16 @@ fn read_end(payload: &[u8]) -> Result<Message, WireError> {
 }
 
 /// A PING without a stamp still says that somebody is there, and so does a PONG without a clock.
-fn read_stamps(what: &'static str, payload: &[u8]) -> Result<(u64, u64), WireError> {
-    let (mut stamp, mut clock) = (0, 0);
+fn read_stamps(what: &'static str, payload: &[u8]) -> Result<(u64, u64, u64), WireError> {
+    let (mut stamp, mut clock, mut steady) = (0, 0, 0);
     let mut fields = Fields::new(what, payload);
     while let Some(field) = fields.next()? {
         match field.tag {
             1 => stamp = field.number()?,
             2 => clock = field.number()?,
+            3 => steady = field.number()?,
             _ => {}
         }
     }
-    Ok((stamp, clock))
+    Ok((stamp, clock, steady))
 }

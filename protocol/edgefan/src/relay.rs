@@ -36,8 +36,8 @@ pub enum Relayed {
     Open(ObjectKey, MediaTime, DiscontinuitySequence),
     /// [`crate::Publisher::bytes`].
     Bytes(ObjectKey, Bytes),
-    /// [`crate::Publisher::close`].
-    Close(ObjectKey, SegmentFacts),
+    /// [`crate::Publisher::close`]; when it was made, if that is known.
+    Close(ObjectKey, SegmentFacts, Option<Instant>),
     /// [`crate::Publisher::skip`].
     Skip(ObjectKey, SegmentFacts),
     /// [`crate::Publisher::end`].
@@ -50,6 +50,8 @@ pub struct Relay {
     broadcasts: BTreeMap<BroadcastId, Stage>,
     making: BTreeMap<ObjectKey, Making>,
     held_bytes: usize,
+    /// What was told last of when something was made.
+    made: Option<(ObjectKey, Instant)>,
     out: VecDeque<Relayed>,
 }
 
@@ -139,6 +141,7 @@ impl Relay {
                     self.out.push_back(Relayed::End(broadcast.clone(), *run));
                 }
             }
+            Event::Made { key, made } => self.made = Some((key.clone(), *made)),
             Event::Differs { .. }
             | Event::Quarantined { .. }
             | Event::LinkUp { .. }
@@ -198,7 +201,9 @@ impl Relay {
                 if !making.as_ref().is_some_and(is_out) {
                     self.whole(key, facts, body);
                 }
-                self.out.push_back(Relayed::Close(key.clone(), facts.clone()));
+                // Told right before; of a copy that waited for a better one it is not known any more.
+                let made = self.made.take().filter(|(of, _)| of == key).map(|(_, made)| made);
+                self.out.push_back(Relayed::Close(key.clone(), facts.clone(), made));
             }
             None => {}
         }
@@ -221,7 +226,7 @@ impl Relay {
                 Held::Whole(facts, body) => {
                     self.held_bytes -= body.len();
                     self.whole(&key, &facts, &body);
-                    self.out.push_back(Relayed::Close(key, facts));
+                    self.out.push_back(Relayed::Close(key, facts, None));
                 }
                 Held::Gap(facts) => self.out.push_back(Relayed::Skip(key, facts)),
             }
@@ -326,7 +331,7 @@ mod tests {
                 Relayed::Bytes(key, bytes) => {
                     format!("b{}={}", key.sequence, String::from_utf8_lossy(&bytes))
                 }
-                Relayed::Close(key, _) => format!("c{}", key.sequence),
+                Relayed::Close(key, ..) => format!("c{}", key.sequence),
                 Relayed::Skip(key, _) => format!("s{}", key.sequence),
                 Relayed::End(..) => "end".to_owned(),
             };

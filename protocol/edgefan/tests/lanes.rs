@@ -99,6 +99,7 @@ impl Story {
                 bytes: body.len() as u64,
                 hash: ContentHash(*blake3::hash(body.as_bytes()).as_bytes()),
                 is_withheld: false,
+                made: 0,
             }),
         );
         self.got()

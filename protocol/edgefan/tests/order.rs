@@ -71,7 +71,7 @@ impl Story {
     }
 
     fn close(&mut self, sequence: u64) {
-        self.publisher.close(&key(sequence), &facts(sequence));
+        self.publisher.close(&key(sequence), &facts(sequence), self.now);
     }
 
     fn whole(&mut self, sequence: u64) {

@@ -140,12 +140,11 @@ fn message() -> impl Strategy<Value = Message> {
     let data = (any::<u64>(), any::<u32>(), vec(any::<u8>(), 0..300)).prop_map(|(object, offset, bytes)| {
         Message::Data { object: ObjectId(object), offset, bytes: bytes.into() }
     });
-    let close = (any::<u64>(), times(), any::<u64>(), any::<[u8; 32]>(), any::<bool>()).prop_map(
-        |(object, (start, duration, discontinuity), bytes, hash, is_withheld)| {
+    let close = (any::<u64>(), times(), any::<u64>(), any::<[u8; 32]>(), any::<bool>(), any::<u64>())
+        .prop_map(|(object, (start, duration, discontinuity), bytes, hash, is_withheld, made)| {
             let (object, hash) = (ObjectId(object), ContentHash(hash));
-            Message::Close(Close { object, start, duration, discontinuity, bytes, hash, is_withheld })
-        },
-    );
+            Message::Close(Close { object, start, duration, discontinuity, bytes, hash, is_withheld, made })
+        });
     let reason = prop_oneof![
         Just(SkipReason::Gap),
         Just(SkipReason::Late),
@@ -178,7 +177,11 @@ fn message() -> impl Strategy<Value = Message> {
         }),
         Just(Message::Drain(Standing::Drain)),
         any::<u64>().prop_map(|stamp| Message::Ping { stamp }),
-        (any::<u64>(), any::<u64>()).prop_map(|(stamp, clock)| Message::Pong { stamp, clock }),
+        (any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(stamp, clock, steady)| Message::Pong {
+            stamp,
+            clock,
+            steady
+        }),
         vec(any::<u8>(), 0..64).prop_map(|bytes| Message::Chat(bytes.into())),
         keys.clone().prop_map(Message::Keys),
         (keys, any::<u64>()).prop_map(|(keys, made)| Message::Peer(PeerWord::Seals { keys, made })),

@@ -129,14 +129,24 @@ impl Router {
         else {
             return Decision::NoBroadcast;
         };
-        let mut fit = Vec::new();
-        let mut doubtful = Vec::new();
+        let (mut fit, mut lagging, mut doubtful) = (Vec::new(), Vec::new(), Vec::new());
         for (id, edge) in &self.edges {
             if edge.refuses() || !broadcast.is_carried_by(id) {
                 continue;
             }
-            let side = if edge.health(now) == Health::Ready { &mut fit } else { &mut doubtful };
+            let side = match edge.health(now) {
+                Health::Ready => &mut fit,
+                Health::Lagging => &mut lagging,
+                _ => &mut doubtful,
+            };
             side.push(Candidate::of(id, edge, now));
+        }
+        // The panic rule: when more than half of the fleet seems gone or late, it is likelier that we see badly, or that
+        // what is late is late for all. Then lag is no reason against an edge, and health refuses nobody any more, it
+        // only puts the doubtful behind the fit that have room.
+        let panics = fit.len() < lagging.len() + doubtful.len();
+        if panics {
+            fit.append(&mut lagging);
         }
         let (promised, usable) = total(if fit.is_empty() { &doubtful } else { &fit });
         let without_top = Saturation::of(promised, usable) >= Saturation::TopForOldViewersOnly;
@@ -144,9 +154,6 @@ impl Router {
         let peers = self.peers;
         let has_room = |candidate: &Candidate<'_>| candidate.edge.has_room(now, rate, peers);
 
-        // The panic rule: when more than half of the fleet seems gone, it is likelier that we see badly. Then
-        // health refuses nobody any more, it only puts the doubtful behind the fit that have room.
-        let panics = fit.len() < doubtful.len();
         let mut pool: Vec<Candidate<'_>> = fit;
         let mut spare = if panics { doubtful } else { Vec::new() };
         if !pool.iter().any(has_room) {
@@ -179,8 +186,7 @@ impl Router {
     /// are full last. What a viewer takes is reserved at the first.
     pub fn pick(&mut self, now: Instant, random: u64, count: usize) -> Vec<EdgeId> {
         let (mut random, peers) = (Random(random), self.peers);
-        let fit = self.edges.iter().filter(|(_, edge)| !edge.refuses() && edge.health(now) == Health::Ready);
-        let mut pool: Vec<Candidate<'_>> = fit.map(|(id, edge)| Candidate::of(id, edge, now)).collect();
+        let mut pool = self.taking(now);
         let has_room = |candidate: &Candidate<'_>| candidate.edge.has_room(now, RATE_UNTIL_MEASURED, peers);
         let mut picked = Vec::with_capacity(count);
         while picked.len() < count
@@ -197,10 +203,20 @@ impl Router {
 
     /// How full the edges are that viewers may be sent to.
     pub fn saturation(&self, now: Instant) -> Saturation {
-        let ready = self.edges().filter(|(_, edge)| !edge.refuses() && edge.health(now) == Health::Ready);
-        let (promised, usable) =
-            total(&ready.map(|(id, edge)| Candidate::of(id, edge, now)).collect::<Vec<_>>());
+        let (promised, usable) = total(&self.taking(now));
         Saturation::of(promised, usable)
+    }
+
+    /// Edges that viewers may be sent to, whatever they watch.
+    fn taking(&self, now: Instant) -> Vec<Candidate<'_>> {
+        let is_lag_ignored = self.panics(now, |_| true);
+        let may = |edge: &Edge| match edge.health(now) {
+            Health::Ready => !edge.refuses(),
+            Health::Lagging => is_lag_ignored && !edge.refuses(),
+            _ => false,
+        };
+        let fit = self.edges.iter().filter(|(_, edge)| may(edge));
+        fit.map(|(id, edge)| Candidate::of(id, edge, now)).collect()
     }
 }
 

@@ -56,6 +56,8 @@ pub enum State {
     NotFed,
     /// It wants to be empty.
     Draining,
+    /// It has everything, late.
+    Lagging,
 }
 
 /// What the balancer thinks of an edge.
@@ -65,6 +67,8 @@ pub enum Health {
     Ready,
     /// It has no new segments, by its own word (or has not said yet).
     NotFed,
+    /// It has everything, and late, by its own word: nobody is sent there, and who is there goes elsewhere.
+    Lagging,
     /// It shall be empty, by its own word or the operator's.
     Draining,
     /// The operator is at work on it.
@@ -83,6 +87,7 @@ impl Health {
         match self {
             Self::Ready => "ready",
             Self::NotFed => "not fed",
+            Self::Lagging => "lagging",
             Self::Draining => "draining",
             Self::Maintenance => "maintenance",
             Self::Silent => "silent",
@@ -198,7 +203,8 @@ impl Edge {
         match (self.own_word(), self.probe) {
             (State::Draining, _) => Health::Draining,
             (State::NotFed, _) => Health::NotFed,
-            (State::Ready, Probe::Unreachable { .. }) => Health::Unreachable,
+            (State::Ready | State::Lagging, Probe::Unreachable { .. }) => Health::Unreachable,
+            (State::Lagging, Probe::Reachable { .. }) => Health::Lagging,
             (State::Ready, Probe::Reachable { .. }) => Health::Ready,
         }
     }
@@ -206,7 +212,8 @@ impl Edge {
     /// By its own last word, whatever became of the link, viewers would find nothing there, or the operator
     /// wants none there. No rule overrules that.
     pub(crate) fn refuses(&self) -> bool {
-        self.own_word() != State::Ready || self.weight() == 0 || self.ruling.standing != Standing::Active
+        let has_nothing = !matches!(self.own_word(), State::Ready | State::Lagging);
+        has_nothing || self.weight() == 0 || self.ruling.standing != Standing::Active
     }
 
     /// For how long its control link has been closed.
@@ -258,7 +265,7 @@ impl Edge {
         match load.state {
             State::Ready if was_silent || self.ready_since.is_none() => self.ready_since = Some(now),
             State::Ready => {}
-            State::NotFed | State::Draining => self.ready_since = None,
+            State::NotFed | State::Draining | State::Lagging => self.ready_since = None,
         }
         self.look_at_draining(now);
     }

@@ -5,7 +5,7 @@
 //! first   home, if fit, with room, and warm enough for this viewer
 //!         where it is now, if fit, or drained and its turn has not come
 //!         the token's second, the playlist's third, if fit and with room
-//! then    home, still cold · doubtful in a panic · full · drained · not fed · lost
+//! then    home, still cold · late · doubtful in a panic · full · drained · not fed · lost
 //! ```
 //!
 //! A viewer that need not move does not move: only home is worth a move by itself. From home an edge that was
@@ -77,7 +77,7 @@ pub struct Moved {
 pub enum Why {
     /// Where it is, is fit; but its home is too.
     Home,
-    /// Where it is, is lost, drained or not fed.
+    /// Where it is, is lost, late, drained or not fed.
     Unfit,
 }
 
@@ -88,6 +88,8 @@ enum Rank {
     Fit,
     /// It is home, and has just come back.
     Cold,
+    /// It has everything, late: better than one that cannot take more.
+    Late,
     /// It seems lost, but so do too many.
     Doubtful,
     /// It is full, or takes nobody new.
@@ -122,7 +124,14 @@ impl Router {
         let mut ranked: Vec<(Rank, bool, u8, &EdgeId)> = Vec::with_capacity(4);
         for listed in self.listed(&steer) {
             let Listed { id, edge, place, is_on } = listed;
-            let rank = match edge.health(now) {
+            let health = match edge.health(now) {
+                // Late are most: then it is no reason to leave one of them for another.
+                Health::Lagging if *panics.get_or_insert_with(|| self.panics(now, is_carried)) => {
+                    Health::Ready
+                }
+                health => health,
+            };
+            let rank = match health {
                 Health::Ready if !is_carried(id) => Rank::Useless,
                 Health::Ready if is_on => Rank::Fit,
                 Health::Ready if edge.refuses() || !edge.has_room(now, rate, self.peers) => Rank::Crowded,
@@ -131,6 +140,9 @@ impl Router {
                     Rank::Cold
                 }
                 Health::Ready => Rank::Fit,
+                Health::Lagging if !is_carried(id) => Rank::Useless,
+                Health::Lagging if !is_on && !edge.has_room(now, rate, self.peers) => Rank::Crowded,
+                Health::Lagging => Rank::Late,
                 Health::Draining if is_on => match turn.left(edge, self.drain_over.0) {
                     Some(left) => {
                         ttl = ttl.min(left);
@@ -195,8 +207,8 @@ impl Router {
         })
     }
 
-    /// Whether so many edges seem lost that it is likelier that we see badly (as in [`Router::decide`]).
-    fn panics(&self, now: Instant, is_carried: impl Fn(&EdgeId) -> bool) -> bool {
+    /// Whether so many edges seem lost, or are late, that it is likelier that we see badly (as in [`Router::decide`]).
+    pub(crate) fn panics(&self, now: Instant, is_carried: impl Fn(&EdgeId) -> bool) -> bool {
         let taking = self.edges.iter().filter(|(id, edge)| !edge.refuses() && is_carried(id));
         let (fit, all) = taking.fold((0, 0), |(fit, all), (_, edge)| {
             (fit + usize::from(edge.health(now) == Health::Ready), all + 1)

@@ -37,6 +37,8 @@ pub enum Kind {
     EdgeLost,
     /// An edge has nothing new to show.
     EdgeNotFed,
+    /// An edge has its segments late.
+    EdgeLags,
     /// An edge lets its viewers go.
     EdgeDrains,
     /// An edge has been gone for so long that nobody waits for it.

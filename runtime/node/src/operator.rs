@@ -8,7 +8,7 @@
 //! | `GET /` | the page: this node, or the whole cluster at a balancer; `/plain` is the one without scripts |
 //! | `GET /metrics` | the role's registry in OpenMetrics text |
 //! | `GET /livez` | 200 as long as this thread turns |
-//! | `GET /readyz` | 200 ready, 404 draining, 503 not fed (or still starting), with a sentence |
+//! | `GET /readyz` | 200 ready, 404 draining, 503 not fed (or still starting) or lagging, with a sentence |
 //! | `GET /status` | JSON by the role, with the process' CPU and memory |
 //! | `GET /admin/events?after=N` | what happened after event N, JSON; by SSE where `text/event-stream` is accepted |
 //! | `POST /admin/drain`, `POST /admin/ready` | sets and unsets [`Drain`] |
@@ -71,6 +71,8 @@ pub enum Readiness {
     Draining(String),
     /// Alive, and has nothing worth serving, for this reason: 503.
     NotFed(String),
+    /// Serves what it has, late: 503, because viewers are better served elsewhere.
+    Lagging(String),
 }
 
 /// What a role shows its operator.
@@ -222,6 +224,7 @@ async fn readyz(State(room): State<Arc<Room>>) -> Response {
         Readiness::Ready => (StatusCode::OK, "ready\n".to_owned()),
         Readiness::Draining(why) => (StatusCode::NOT_FOUND, format!("draining: {why}\n")),
         Readiness::NotFed(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not fed: {why}\n")),
+        Readiness::Lagging(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("lagging: {why}\n")),
     }
     .into_response()
 }

@@ -116,7 +116,7 @@ impl Seen {
             Event::LinkUp { source, .. } => self.up.push(source),
             Event::LinkDown { source, .. } => self.up.retain(|up| *up != source),
             Event::Stream(_) => self.streams += 1,
-            Event::Ready { .. } | Event::Quarantined { .. } => {}
+            Event::Ready { .. } | Event::Made { .. } | Event::Quarantined { .. } => {}
         }
     }
 }

@@ -38,8 +38,8 @@ impl Publisher {
                 Ok(())
             }
             (Place::Linked { .. }, Message::Ping { stamp }) => {
-                let clock = self.clock.at(now);
-                self.say_on(id, Message::Pong { stamp, clock }.encode());
+                let (clock, steady) = (self.clock.at(now), self.steady.at(now));
+                self.say_on(id, Message::Pong { stamp, clock, steady }.encode());
                 Ok(())
             }
             // Types of a later version, and types an edge has no reason to send here, change nothing.

@@ -329,7 +329,8 @@ impl Hub {
         Grown::Replaced { old, new }
     }
 
-    pub(crate) fn close(&mut self, key: &ObjectKey, facts: &SegmentFacts) -> Option<ObjectId> {
+    /// `made` as in [`Close`].
+    pub(crate) fn close(&mut self, key: &ObjectKey, facts: &SegmentFacts, made: u64) -> Option<ObjectId> {
         let id = self.find(key)?;
         let object = self.objects.get_mut(&id)?;
         let State::Making { hasher, replayed } = &object.state else { return None };
@@ -350,6 +351,7 @@ impl Hub {
             bytes: object.len() as u64,
             hash,
             is_withheld: false,
+            made,
         });
         // One buffer of the exact size: runs may be slices of larger ones, and a late joiner reads it in one go.
         if object.runs.len() > 1 {

@@ -8,7 +8,7 @@
 //! [`Publisher::transmit`] whenever a connection takes more.
 
 use crate::beat::{Pulse, Tick};
-use crate::clock::WallClock;
+use crate::clock::{SteadyClock, WallClock};
 use crate::limits::{BROADCASTS, CONTROL_BYTES, HUB_BYTES, LANES, LINK_ASSEMBLY, LINKS};
 use crate::{FrameReader, Heartbeat, Lane, Layer, Message, Names, NodeId, ObjectId, Role};
 use bytes::Bytes;
@@ -123,6 +123,7 @@ pub struct Publisher {
     events: VecDeque<PublisherEvent>,
     counters: PublisherCounters,
     clock: WallClock,
+    steady: SteadyClock,
 }
 
 #[derive(Debug)]
@@ -167,6 +168,7 @@ impl Publisher {
             events: VecDeque::new(),
             counters: PublisherCounters::default(),
             clock: WallClock::default(),
+            steady: SteadyClock::default(),
         }
     }
 
@@ -219,9 +221,11 @@ impl Publisher {
         self.fit();
     }
 
-    /// An object is complete. Its size and hash are found here; `facts.bytes` is not read.
-    pub fn close(&mut self, key: &ObjectKey, facts: &SegmentFacts) {
-        if let Some(id) = self.hub.close(key, facts) {
+    /// An object is complete, and was where it was made at `made`: now, or earlier if it was passed on. Its size and hash
+    /// are found here; `facts.bytes` is not read.
+    pub fn close(&mut self, key: &ObjectKey, facts: &SegmentFacts, made: Instant) {
+        let made = self.steady.at(made);
+        if let Some(id) = self.hub.close(key, facts, made) {
             self.rank(id);
         }
     }

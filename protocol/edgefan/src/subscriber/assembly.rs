@@ -140,6 +140,7 @@ mod tests {
             bytes: body.len() as u64,
             hash: ContentHash(*blake3::hash(body).as_bytes()),
             is_withheld: false,
+            made: 0,
         }
     }
 

@@ -329,18 +329,18 @@ impl Subscriber {
             }
             Message::Welcome(welcome) => {
                 source.check(lane, &welcome.node)?;
-                if source.welcome(lane, welcome.node.clone()) {
+                if source.welcome(lane, welcome.node.clone(), now) {
                     self.events.push_back(Event::LinkUp { source: id, node: welcome.node });
                 }
                 Ok(())
             }
             Message::Ping { stamp } => {
                 let clock = self.clock.at(now);
-                self.say(id, lane, &Message::Pong { stamp, clock }, now);
+                self.say(id, lane, &Message::Pong { stamp, clock, steady: 0 }, now);
                 Ok(())
             }
-            Message::Pong { stamp, clock } => {
-                source.pong(stamp, clock, self.clock.at(now), now);
+            Message::Pong { stamp, clock, steady } => {
+                source.pong(stamp, clock, steady, self.clock.at(now), now);
                 Ok(())
             }
             _ if !source.is_welcome(lane) => {

@@ -3,7 +3,7 @@
 //! Does not live here: objects (`assembly`), and what several sources together amount to (`subscriber`).
 
 use crate::beat::{Heartbeat, Pulse, Tick};
-use crate::clock::Offsets;
+use crate::clock::{Offsets, TheirSteady};
 use crate::limits::{CONTROL_BYTES, LINK_ASSEMBLY};
 use crate::{
     FrameReader, Hello, LaneStanding, LinkClock, Message, Names, NodeId, ObjectId, Reached, WireError,
@@ -24,6 +24,9 @@ pub(crate) struct Source {
     /// The latest measured time of a PING's way there and back.
     pub(crate) round_trip: Duration,
     offsets: Offsets,
+    steady: TheirSteady,
+    /// Since when it is up: what was made before is what we missed, and late for no fault of the link.
+    up_since: Option<Instant>,
     /// What the certificates of its connections say; none where nobody looked.
     names: Vec<Names>,
     dialled: Instant,
@@ -102,6 +105,8 @@ impl Source {
             // Until a PONG says better: generous, so that nothing is asked for twice at the start.
             round_trip: Duration::from_millis(100),
             offsets: Offsets::default(),
+            steady: TheirSteady::default(),
+            up_since: None,
             names,
             dialled: now,
         }
@@ -123,13 +128,17 @@ impl Source {
     }
 
     /// A WELCOME came; true if it was the last one awaited.
-    pub(crate) fn welcome(&mut self, lane: usize, node: NodeId) -> bool {
+    pub(crate) fn welcome(&mut self, lane: usize, node: NodeId, now: Instant) -> bool {
         let was_up = self.is_up();
         if let Some(lane) = self.lanes.get_mut(lane) {
             lane.is_welcome = true;
         }
         self.node = Some(node);
-        !was_up && self.is_up()
+        let is_new = !was_up && self.is_up();
+        if is_new {
+            self.up_since = Some(now);
+        }
+        is_new
     }
 
     /// A number of the rendition was spoken of.
@@ -142,11 +151,19 @@ impl Source {
         }
     }
 
-    /// The PONG to a PING of ours: it is `theirs` on the wall there, and `ours` here.
-    pub(crate) fn pong(&mut self, stamp: u64, theirs: u64, ours: u64, now: Instant) {
+    /// The PONG to a PING of ours: it is `theirs` on the wall there, and `ours` here; `steady` by its clock that nobody
+    /// sets.
+    pub(crate) fn pong(&mut self, stamp: u64, theirs: u64, steady: u64, ours: u64, now: Instant) {
         let there_and_back = Duration::from_micros(self.clock(now).saturating_sub(stamp));
         self.offsets.heard(there_and_back, theirs, ours);
+        self.steady.heard(there_and_back, steady, now);
         self.round_trip = there_and_back.min(Duration::from_secs(2));
+    }
+
+    /// When something was made over there, if it says so and it was while this link was up.
+    pub(crate) fn made(&self, made: u64) -> Option<Instant> {
+        let up_since = self.up_since?;
+        self.steady.when(made).filter(|made| *made >= up_since)
     }
 
     /// How the other end keeps time.

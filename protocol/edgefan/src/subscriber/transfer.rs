@@ -10,7 +10,7 @@ use super::{Done, Forward, Subscriber};
 use crate::limits::{ASSEMBLIES, REPAIR_AFTER};
 use crate::{Close, Event, ObjectId, Open, Skip, SkipReason, SourceId, WireError};
 use bytes::Bytes;
-use media::{ContentHash, MediaSpan, ObjectKey, SegmentFacts};
+use media::{ContentHash, MediaSpan, ObjectKey, ObjectKind, SegmentFacts};
 use std::time::Instant;
 
 impl Subscriber {
@@ -90,6 +90,9 @@ impl Subscriber {
     pub(super) fn close(&mut self, id: SourceId, close: &Close, now: Instant) {
         let Some(source) = self.sources.get_mut(&id) else { return };
         let Some(key) = source.objects.remove(&close.object) else { return };
+        if let Some(made) = source.made(close.made).filter(|_| key.kind == ObjectKind::Segment) {
+            self.events.push_back(Event::Made { key: key.clone(), made });
+        }
         if let Some(known) = self.known(&key) {
             self.compare(id, &key, known, close.hash, now);
             return;

@@ -256,13 +256,14 @@ impl Fleet {
     }
 
     fn feed(&mut self) {
+        let now = self.clock();
         for (nth, line) in self.lines.iter_mut().enumerate() {
             let publisher = self.nodes[nth].publisher.as_mut().unwrap();
             while line.front().is_some_and(|(at, _)| *at <= self.now) {
                 match line.pop_front().unwrap().1 {
                     Fed::Open(key) => publisher.open(&key, facts(&key).start, DiscontinuitySequence(0)),
                     Fed::Bytes(key, bytes) => publisher.bytes(&key, bytes),
-                    Fed::Close(key) => publisher.close(&key, &facts(&key)),
+                    Fed::Close(key) => publisher.close(&key, &facts(&key), now),
                 }
             }
         }
@@ -307,7 +308,9 @@ impl Fleet {
                     Relayed::Stream(facts) => publisher.stream(facts),
                     Relayed::Open(key, start, discontinuity) => publisher.open(&key, start, discontinuity),
                     Relayed::Bytes(key, bytes) => publisher.bytes(&key, bytes),
-                    Relayed::Close(key, facts) => publisher.close(&key, &facts),
+                    Relayed::Close(key, facts, made) => {
+                        publisher.close(&key, &facts, made.unwrap_or(now));
+                    }
                     Relayed::Skip(key, facts) => publisher.skip(&key, facts),
                     Relayed::End(broadcast, run) => publisher.end(&broadcast, run, now),
                 }

@@ -263,7 +263,7 @@ impl Ingest {
                 }
                 Fed::Bytes(key, bytes) => self.publisher.bytes(&key, bytes),
                 Fed::Close(key) => {
-                    self.publisher.close(&key, &facts(&key, false));
+                    self.publisher.close(&key, &facts(&key, false), clock);
                     self.closed.insert(key, now);
                 }
                 Fed::Skip(key) => {
@@ -543,7 +543,11 @@ impl Day {
             Event::Differs { key, .. } => {
                 assert!(weather.differ > 0, "{key} differs, but nobody made it differ")
             }
-            Event::Stream(_) | Event::Ready { .. } | Event::LinkUp { .. } | Event::LinkDown { .. } => {}
+            Event::Stream(_)
+            | Event::Made { .. }
+            | Event::Ready { .. }
+            | Event::LinkUp { .. }
+            | Event::LinkDown { .. } => {}
         }
     }
 

@@ -8,7 +8,7 @@ use edgefan::Lane;
 use media::{BroadcastId, DiscontinuitySequence, MediaTime, ObjectKey, RunId, SegmentFacts, StreamFacts};
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// Bytes of media waiting for the publisher's thread. At the bound [`Feed::bytes`] waits [`PATIENCE`], then the
@@ -28,7 +28,7 @@ pub(super) enum Fed {
     Stream(StreamFacts),
     Open(ObjectKey, MediaTime, DiscontinuitySequence),
     Bytes(ObjectKey, Bytes),
-    Close(ObjectKey, SegmentFacts),
+    Close(ObjectKey, SegmentFacts, Instant),
     Skip(ObjectKey, SegmentFacts),
     End(BroadcastId, RunId),
     Lane(Lane),
@@ -80,7 +80,12 @@ impl Feed {
 
     /// An object is complete. Its size and hash are the publisher's business: `facts.bytes` is not read.
     pub fn close(&self, key: ObjectKey, facts: SegmentFacts) {
-        self.queue.put(Fed::Close(key, facts));
+        self.close_made(key, facts, Instant::now());
+    }
+
+    /// The same of an object that is passed on, and was complete where it was made at that time.
+    pub fn close_made(&self, key: ObjectKey, facts: SegmentFacts, made: Instant) {
+        self.queue.put(Fed::Close(key, facts, made));
     }
 
     /// An object will not come, whether it was opened or not: a gap.
@@ -110,7 +115,7 @@ impl Queue {
         let is_full = |waiting: &mut Waiting| waiting.things.len() >= 2 * WAITING_THINGS && !waiting.is_over;
         let mut waiting = self.has_room.wait_while(waiting, is_full).unwrap_or_else(PoisonError::into_inner);
         let fed = match fed {
-            Fed::Close(key, mut facts) if waiting.broken.remove(&key) => {
+            Fed::Close(key, mut facts, _) if waiting.broken.remove(&key) => {
                 facts.is_gap = true;
                 Fed::Skip(key, facts)
             }
@@ -236,7 +241,7 @@ mod tests {
         let taken = queue.take_now(100);
         assert!(matches!(
             &taken[..],
-            [Fed::Bytes(..), Fed::Bytes(..), Fed::Close(whole, _), Fed::Skip(gap, facts)]
+            [Fed::Bytes(..), Fed::Bytes(..), Fed::Close(whole, ..), Fed::Skip(gap, facts)]
                 if *whole == key(1) && *gap == key(2) && facts.is_gap
         ));
         // Nothing is held against the key afterwards.

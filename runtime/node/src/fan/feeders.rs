@@ -35,7 +35,8 @@ impl Feeders {
     pub(super) fn is(&mut self, node: &NodeId, state: Option<EdgeState>) -> bool {
         let Some(state) = state else { return self.edges.remove(node).is_some() };
         let Some(edge) = self.edges.get_mut(node) else { return false };
-        let is_ready = state == EdgeState::Ready;
+        // One that is late itself is better than none; those it feeds say for themselves that they are late.
+        let is_ready = matches!(state, EdgeState::Ready | EdgeState::Lagging);
         std::mem::replace(&mut edge.is_ready, is_ready) != is_ready && edge.relay.is_some()
     }
 

@@ -186,7 +186,7 @@ impl Room {
                     Fed::Stream(facts) => publisher.stream(facts),
                     Fed::Open(key, start, discontinuity) => publisher.open(&key, start, discontinuity),
                     Fed::Bytes(key, bytes) => publisher.bytes(&key, bytes),
-                    Fed::Close(key, facts) => publisher.close(&key, &facts),
+                    Fed::Close(key, facts, made) => publisher.close(&key, &facts, made),
                     Fed::Skip(key, facts) => publisher.skip(&key, facts),
                     Fed::Lane(lane) => publisher.lane(lane),
                     Fed::End(broadcast, run) => publisher.end(&broadcast, run, Instant::now()),

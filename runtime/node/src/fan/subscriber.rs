@@ -178,7 +178,9 @@ impl Room {
                 Relayed::Stream(facts) => feed.stream(facts),
                 Relayed::Open(key, start, discontinuity) => feed.open(key, start, discontinuity),
                 Relayed::Bytes(key, bytes) => feed.bytes(key, bytes),
-                Relayed::Close(key, facts) => feed.close(key, facts),
+                Relayed::Close(key, facts, made) => {
+                    feed.close_made(key, facts, made.unwrap_or_else(Instant::now));
+                }
                 Relayed::Skip(key, facts) => feed.skip(key, facts),
                 Relayed::End(broadcast, run) => feed.end(broadcast, run),
             }

@@ -444,7 +444,8 @@ impl Room {
                 (word, Some(_)) => {
                     self.note(edge, word);
                     // Filled: from here on it is the one that is heard.
-                    if edge.waiting.borrow().load.is_some_and(|load| load.state == EdgeState::Ready) {
+                    let is_filled = |load: Load| matches!(load.state, EdgeState::Ready | EdgeState::Lagging);
+                    if edge.waiting.borrow().load.is_some_and(is_filled) {
                         self.speaks_now(edge);
                     }
                 }

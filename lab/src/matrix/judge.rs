@@ -108,7 +108,9 @@ pub(crate) fn judge(cell: &Cell, seen: &Seen) -> Verdict {
                 Some(since) if seen.left.is_some_and(|left| left > since + EMPTY_WITHIN) => {
                     let left = seen.left.unwrap_or_default().as_secs_f64();
                     let since = since.as_secs_f64();
-                    wrong.push(format!("{what}; not ready after {since:.1} s, it was asked until {left:.1} s"));
+                    wrong.push(format!(
+                        "{what}; not ready after {since:.1} s, it was asked until {left:.1} s"
+                    ));
                 }
                 Some(_) => {}
             }

@@ -196,7 +196,7 @@ mod tests {
         assert!(story.comes(&[1_500]));
         assert!((0..6).all(|_| story.comes(&[400])));
         assert!(story.comes(&[600]), "in time is not yet soon enough");
-        assert!((0..8).all(|_| story.comes(&[400])));
+        assert!((0..7).all(|_| story.comes(&[400])));
         assert!(!story.comes(&[400]));
         assert!(!story.comes(&[1_500]), "what was before is over");
     }

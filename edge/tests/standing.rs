@@ -133,6 +133,52 @@ fn an_edge_in_a_black_hole_says_so_and_comes_back_by_itself(driver: Driver) {
     edge.ends();
 }
 
+/// What a feed that loses packets does to an edge, by the ingest's word of when it made what: the edge has all of it, and
+/// all of it late.
+#[test]
+fn an_edge_whose_feed_is_late_says_so_goes_on_answering_and_comes_back_by_itself() {
+    let cluster = Cluster::new();
+    let balancer = Balancer::start(&cluster);
+    let ingest = cluster.ingest(PITCH);
+    let edge = cluster.edge(edge::Settings {
+        lbs: vec![Parsed(balancer.control.address().into())],
+        ..settings(Driver::Epoll, &[&ingest])
+    });
+    ingest.begins();
+    let mut nth = 0;
+    let mut segment = |late: Duration| {
+        ingest.segment_made(nth, Instant::now() - late);
+        nth += 1;
+        std::thread::sleep(Duration::from_millis(250));
+    };
+    until("it to be ready", || {
+        segment(Duration::ZERO);
+        (edge.operator("/readyz").0 == 200).then_some(())
+    });
+    // Made before its link was up would count for nothing.
+    (0..6).for_each(|_| segment(Duration::ZERO));
+    assert_eq!(edge.operator("/readyz").0, 200);
+    // Half a target duration is half a second.
+    until("it to lag", || {
+        segment(Duration::from_millis(800));
+        (edge.operator("/readyz").0 == 503).then_some(())
+    });
+    let (_, said) = edge.operator("/readyz");
+    assert!(said.starts_with("lagging: segments of tide come late"), "{said}");
+    balancer.hears(EdgeState::Lagging);
+    let (_, metrics) = edge.operator("/metrics");
+    assert!(metrics.contains("mascaret_edge_lagging 1"), "{metrics}");
+    assert_eq!(status(&edge), 200, "slow, not wrong");
+    let calm = Instant::now();
+    until("it to keep up", || {
+        segment(Duration::ZERO);
+        (edge.operator("/readyz").0 == 200).then_some(())
+    });
+    assert!(calm.elapsed() >= Duration::from_secs(7), "eight target durations: {:?}", calm.elapsed());
+    balancer.hears(EdgeState::Ready);
+    edge.ends();
+}
+
 /// The control door of a balancer, and the state it heard last.
 struct Balancer {
     control: ControlServer,

@@ -36,6 +36,17 @@ fn facts(run: u64) -> StreamFacts {
     StreamFacts { broadcast, run, segment: PITCH, window: 6, renditions: vec![rendition], has_ended: false }
 }
 
+fn key(run: u64, nth: u64) -> ObjectKey {
+    ObjectKey {
+        broadcast: tide(),
+        run: RunId(run),
+        rendition: RenditionId::parse("audio").unwrap(),
+        sequence: MediaSequence(FIRST + nth),
+        part: None,
+        kind: ObjectKind::Segment,
+    }
+}
+
 impl Edge {
     fn with(window_bytes: u64) -> Self {
         Self::beside(LobbyWord::None, window_bytes)
@@ -88,16 +99,14 @@ impl Edge {
         self.hears(Event::CaughtUp { broadcast: tide() });
     }
 
+    /// An ingest tells that it made this one so many milliseconds ago.
+    fn made(&mut self, run: u64, nth: u64, ago: u64) {
+        let made = self.now.at - Duration::from_millis(ago);
+        self.hears(Event::Made { key: key(run, nth), made });
+    }
+
     fn segment(&mut self, run: u64, nth: u64, body: &'static [u8]) {
-        let sequence = MediaSequence(FIRST + nth);
-        let key = ObjectKey {
-            broadcast: tide(),
-            run: RunId(run),
-            rendition: RenditionId::parse("audio").unwrap(),
-            sequence,
-            part: None,
-            kind: ObjectKind::Segment,
-        };
+        let (key, sequence) = (key(run, nth), MediaSequence(FIRST + nth));
         let facts = SegmentFacts {
             sequence,
             run: RunId(run),
@@ -165,6 +174,40 @@ fn two_and_a_half_targets_without_a_segment_turn_playlists_to_404_and_the_next_o
     assert_eq!(edge.says(&format!("/live/tide/audio/{FIRST}.ts")).0, 200, "what is buffered may be fetched");
     edge.segment(1, 1, b"1");
     assert_eq!(edge.playlist().0, 200);
+}
+
+#[test]
+fn an_edge_whose_segments_come_late_lags_and_serves_all_the_same() {
+    use crate::board::Notice;
+    use edgefan::EdgeState;
+    let mut edge = Edge::new();
+    edge.hears(Event::LinkUp { source: SourceId(0), node: edgefan::NodeId::parse("ingest1").unwrap() });
+    edge.begins(1);
+    edge.passes(300);
+    let mut state_after = |nth: u64, late: u64| {
+        edge.passes(2_000);
+        edge.made(1, nth, late);
+        edge.segment(1, nth, b"0123456789");
+        edge.passes(100);
+        assert_eq!(edge.playlist().0, 200);
+        Notice::of(&edge.line, edge.now.at, false)
+    };
+    let ready = state_after(0, 40);
+    assert_eq!((ready.state, ready.lag_ms), (EdgeState::Ready, Some(40)));
+    assert_eq!(state_after(1, 1_400).state, EdgeState::Ready, "one may be late");
+    let lags = state_after(2, 1_300);
+    assert_eq!(lags.state, EdgeState::Lagging);
+    assert_eq!(lags.why, "segments of tide come late, one 1400 ms after it was made");
+    assert!((3..10).all(|nth| state_after(nth, 100).state == EdgeState::Lagging));
+    assert_eq!(state_after(10, 100).state, EdgeState::Ready);
+    // Who lets viewers go does so, and what is over cannot be late.
+    assert_eq!(
+        (state_after(11, 1_400).state, state_after(12, 1_400).state),
+        (EdgeState::Ready, EdgeState::Lagging)
+    );
+    assert_eq!(Notice::of(&edge.line, edge.now.at, true).state, EdgeState::Draining);
+    edge.hears(Event::Ended { broadcast: tide(), run: RunId(1) });
+    assert_eq!(Notice::of(&edge.line, edge.now.at, false).state, EdgeState::Ready);
 }
 
 #[test]

@@ -186,6 +186,11 @@ impl Ingest {
 
     /// Segment `nth` of every rung, in pieces as an encoder lets them go.
     pub(crate) fn segment(&self, nth: u64) {
+        self.segment_made(nth, Instant::now());
+    }
+
+    /// The same, which was complete at the ingest at that time already: what a bad feed would make of it.
+    pub(crate) fn segment_made(&self, nth: u64, made: Instant) {
         let sequence = MediaSequence(FIRST + nth);
         let start = MediaTime::from_ticks(sequence.0 * self.pitch.ticks());
         for rung in RUNGS {
@@ -211,7 +216,7 @@ impl Ingest {
                 bytes: bytes.len() as u64,
                 is_gap: false,
             };
-            self.feed.close(key, facts);
+            self.feed.close_made(key, facts, made);
         }
     }
 }

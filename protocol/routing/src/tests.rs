@@ -409,3 +409,33 @@ fn one_edge_too_many_is_refused() {
     // 1024 edges draw from 65,535 numbers: some clash, and it is said.
     assert!(story.changes().iter().any(|change| change.contains('=')));
 }
+
+#[test]
+fn an_edge_that_lags_gets_nobody_unless_too_many_do() {
+    let mut story = Story::of(&["a", "b", "c"]);
+    story.load("a", 0, State::Lagging);
+    assert_eq!(story.where_to(), ["b", "c"]);
+    assert_eq!(story.changes(), ["a (Ready)>(Lagging)"]);
+    assert_eq!(story.router.pick(story.now, 1, 3).len(), 2);
+    // Two of three: whatever makes them late is not theirs alone.
+    story.load("b", 0, State::Lagging);
+    assert_eq!(story.where_to(), ["a", "b", "c"]);
+    assert_eq!(story.router.pick(story.now, 1, 3).len(), 3);
+    story.load("c", 0, State::Lagging);
+    assert_eq!(story.where_to(), ["a", "b", "c"]);
+    assert_eq!(story.router.saturation(story.now), Saturation::Room);
+    // Not the operator's word, nor an edge's that it has nothing.
+    story.load("c", 0, State::NotFed);
+    assert_eq!(story.where_to(), ["a", "b"]);
+}
+
+#[test]
+fn an_edge_that_lags_is_no_room_for_a_crowd() {
+    let mut story = Story::of(&["a", "b", "c"]);
+    story.load("a", 0, State::Lagging);
+    for _ in 0..2 {
+        ["b", "c"].iter().for_each(|edge| story.load(edge, 90, State::Ready));
+        assert!(matches!(story.decide(), Decision::Full { .. }));
+    }
+    assert_eq!(story.router.saturation(story.now), Saturation::Full);
+}

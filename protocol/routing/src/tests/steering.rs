@@ -170,6 +170,30 @@ fn who_is_moved_takes_room_where_it_goes() {
     assert_eq!(after.0 - before.0, 4_000_000);
 }
 
+#[test]
+fn viewers_leave_an_edge_that_lags_where_there_is_room_and_come_back_as_to_a_cold_one() {
+    let mut story = Story::of(&["a", "b", "z"]);
+    story.load("a", 0, State::Lagging);
+    assert_eq!(story.steer(AB, "a"), (vec!["b".into(), "z".into(), "a".into()], 5));
+    assert_eq!(story.first(1, "b"), "b", "nobody is brought home to it");
+    // Late is better than full.
+    ["b", "z"].iter().for_each(|edge| story.load(edge, 89, State::Ready));
+    assert_eq!(story.steer(AB, "a").0, ["a", "b", "z"]);
+    // In time again: a tenth of its viewers at first.
+    ["a", "b", "z"].iter().for_each(|edge| story.load(edge, 0, State::Ready));
+    let came = (0..10).filter(|name| story.first(*name, "b") == "a").count();
+    assert!(came < 5, "{came} of 10 came back at once");
+}
+
+#[test]
+fn where_most_lag_nobody_is_moved_for_it() {
+    let mut story = Story::of(&["a", "b", "z"]);
+    ["a", "b"].iter().for_each(|edge| story.load(edge, 0, State::Lagging));
+    assert_eq!(story.first(1, "a"), "a");
+    story.load("z", 0, State::Lagging);
+    assert_eq!(story.steer(AB, "a").0, ["a", "b", "z"]);
+}
+
 /// Three of four are silent: it is likelier that we see badly. Who is on one of them goes to the fit one while it
 /// has room, and stays where it is when it has none.
 #[test]

@@ -209,7 +209,7 @@ mod tests {
             // The other ingest made it a second later, and its copy is here at once.
             story.lag.made(MediaSequence(number), &rendition, began + ms(1_300), HALF);
             story.lag.complete(MediaSequence(number), &rendition, began + ms(1_310), HALF);
-            assert!(!story.lag.lags.is_some());
+            assert!(story.lag.lags.is_none());
         }
         for number in [1, 2] {
             story.lag.made(MediaSequence(number), &rendition, began, HALF);

@@ -218,7 +218,7 @@ impl Lab<'_> {
                     let state = status.as_ref().and_then(|status| status["state"].as_str());
                     match state {
                         Some("ready") => seen.not_ready = None,
-                        Some(_) => drop(seen.not_ready.get_or_insert(struck.elapsed())),
+                        Some(_) => drop(seen.not_ready.get_or_insert_with(|| struck.elapsed())),
                         None => {}
                     }
                 }

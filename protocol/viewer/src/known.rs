@@ -226,7 +226,11 @@ mod tests {
     fn what_differs_is_laid_to_who_listed_it() {
         let sequence = MediaSequence(6);
         let there = Fault::DiscontinuityChanged { sequence, elsewhere: true };
-        let said = || list(5, 0, "aB");
+        let said = || {
+            let mut list = list(5, 0, "ab");
+            list.segments[1].is_discontinuous = true;
+            list
+        };
         // The second edge lists 6 later than the first, and not in what is read of it first.
         let lists = [(0, list(5, 0, "ab")), (1, list(5, 0, "a")), (1, said()), (1, said())];
         assert_eq!(faults(&lists), [there], "and it is told once");

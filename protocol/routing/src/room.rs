@@ -4,9 +4,13 @@
 //! moment many times. So each assignment reserves its rate:
 //!
 //! ```text
-//! promised = max( egress now          + reservations of the last SEEN_AFTER,     those not yet seen
+//! promised = max( egress now,
+//!                 egress a second ago + reservations of the last SEEN_AFTER,     those not yet seen
 //!                 egress 10 s ago     + reservations since, decaying )           those that are slow to come
 //! ```
+//!
+//! "A second ago" is when the current second began. With the egress of now in its place, whoever came within that second
+//! counts twice: a crowd of 3,400 for 4,050 places was refused 143 times.
 //!
 //! Taking `max(egress, reservations)` alone, without the egress the reservations come on top of, would let a
 //! crowd of 800 Mbit/s into an edge that already sends 800 and has 1000.
@@ -100,12 +104,17 @@ impl Room {
         let mut unseen = 0_u64;
         let mut decaying = 0_u64;
         let mut before = None;
+        // Who came at once is seen already: what the egress rose by in this second is of those who were reserved.
+        let mut lately = self.egress;
         for cohort in &self.ring {
             let age = second.saturating_sub(cohort.second);
             if age >= RESERVATION_LIFE.as_secs() {
                 continue;
             }
             if age < SEEN_AFTER_SECS {
+                if age == 0 {
+                    lately = cohort.egress_before.min(self.egress);
+                }
                 unseen = unseen.saturating_add(cohort.reserved);
             }
             let falls = age.saturating_sub(RESERVATION_HOLD.as_secs());
@@ -116,7 +125,7 @@ impl Room {
             }
         }
         let before = before.map_or(self.egress, |(_, egress)| egress);
-        BitRate(self.egress.saturating_add(unseen).max(before.saturating_add(decaying)))
+        BitRate(self.egress.max(lately.saturating_add(unseen)).max(before.saturating_add(decaying)))
     }
 
     fn second(&self, now: Instant) -> u64 {

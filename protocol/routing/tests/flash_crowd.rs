@@ -143,3 +143,18 @@ fn the_same_seed_tells_the_same_story() {
     assert_eq!(play(7), play(7));
     assert_ne!(play(7), play(8));
 }
+
+/// 3,700 for 4,050 places: who has come already is in the egress, and is not reckoned as still on his way besides.
+#[test]
+fn a_crowd_that_fits_is_let_in_to_the_last_though_it_comes_at_once() {
+    for seed in 0..3 {
+        for (viewers, crowd, slowest) in
+            [(3400, 1, 1), (3400, 3, 1), (3700, 3, 1), (3700, 5, 1), (3700, 12, 2)]
+        {
+            let outcome = play(seed, viewers, Duration::from_secs(crowd), Duration::from_secs(slowest));
+            let story = format!("seed {seed}, {viewers} over {crowd} s, slowest {slowest} s");
+            assert_eq!(outcome.refused, 0, "{story}");
+            assert!(outcome.fullest <= 1.0, "{story}: {:.3} of an edge's capacity", outcome.fullest);
+        }
+    }
+}

@@ -48,6 +48,8 @@ pub(crate) struct Room {
     /// What this balancer reserved of late; the one at `slice % SLICES` is the current one.
     ours: [(u64, u64); SLICES],
     egress: u64,
+    /// An edge that is heard for the first time sends what it sends: that is no rise of ours.
+    is_measured: bool,
 }
 
 /// One second's reservations.
@@ -61,12 +63,21 @@ struct Cohort {
 
 impl Room {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { began: now, ring: [Cohort::default(); SECONDS], ours: [(0, 0); SLICES], egress: 0 }
+        Self {
+            began: now,
+            ring: [Cohort::default(); SECONDS],
+            ours: [(0, 0); SLICES],
+            egress: 0,
+            is_measured: false,
+        }
     }
 
     pub(crate) fn measured(&mut self, now: Instant, egress: BitRate) {
-        self.turn(now);
+        let second = self.turn(now);
         self.egress = egress.0;
+        if !std::mem::replace(&mut self.is_measured, true) {
+            self.ring[second as usize % SECONDS].egress_before = egress.0;
+        }
     }
 
     pub(crate) fn reserve(&mut self, now: Instant, rate: BitRate, by: By) {

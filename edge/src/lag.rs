@@ -8,7 +8,8 @@
 //!                 LATE of the last NUMBERS came later than half a target duration
 //!        keeps up ─────────────────────────────────────────────────────────────▶ lags
 //!                 ◀─────────────────────────────────────────────────────────────
-//!                 for CALM_TARGETS target durations none came later than a quarter
+//!                 for CALM_TARGETS target durations none came later than a quarter;
+//!                 twice as long each time it lags again within RELAPSE_TARGETS
 //! ```
 //!
 //! What was made before the link was up is not told of, so that neither a late joiner's backfill nor what a cut of the
@@ -30,6 +31,13 @@ const LATE: usize = 2;
 /// For how many target durations nothing may come late until it keeps up again.
 const CALM_TARGETS: u32 = 8;
 
+/// A lag that begins within so many target durations of the end of another is a relapse: viewers shall not be sent to
+/// and fro by a line that is good enough half of the time.
+const RELAPSE_TARGETS: u32 = 60;
+
+/// Relapses that are counted: two minutes of two-second segments is the longest calm that is asked for.
+const RELAPSES: u32 = 3;
+
 /// One broadcast's.
 #[derive(Debug, Default)]
 pub(crate) struct Lag {
@@ -38,6 +46,9 @@ pub(crate) struct Lag {
     late: BTreeSet<MediaSequence>,
     /// While it lags: when something came later than a quarter of one last.
     lags: Option<Instant>,
+    /// When it kept up again last, and how often in a row that did not last.
+    over: Option<Instant>,
+    relapses: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -81,8 +92,9 @@ impl Lag {
 
     /// Time passes; true while it lags.
     pub(crate) fn tick(&mut self, now: Instant, half: Half) -> bool {
-        if self.lags.is_some_and(|slow| now.saturating_duration_since(slow) >= half.0 * 2 * CALM_TARGETS) {
-            *self = Self::default();
+        let calm = half.0 * 2 * (CALM_TARGETS << self.relapses);
+        if self.lags.is_some_and(|slow| now.saturating_duration_since(slow) >= calm) {
+            *self = Self { over: Some(now), relapses: self.relapses, ..Self::default() };
         }
         self.lags.is_some()
     }
@@ -112,8 +124,11 @@ impl Lag {
             {
                 *slow = complete.max(*slow);
             }
-            if self.late.len() >= LATE {
-                self.lags.get_or_insert(complete);
+            if self.late.len() >= LATE && self.lags.is_none() {
+                self.lags = Some(complete);
+                let held = self.over.map(|over| complete.saturating_duration_since(over));
+                let is_relapse = held.is_some_and(|held| held < half.0 * 2 * RELAPSE_TARGETS);
+                self.relapses = if is_relapse { (self.relapses + 1).min(RELAPSES) } else { 0 };
             }
         }
         let newest = self.segments.last_key_value().map_or(sequence, |((newest, _), _)| *newest);
@@ -199,6 +214,20 @@ mod tests {
         assert!((0..7).all(|_| story.comes(&[400])));
         assert!(!story.comes(&[400]));
         assert!(!story.comes(&[1_500]), "what was before is over");
+    }
+
+    #[test]
+    fn who_lags_again_soon_is_asked_for_a_longer_calm() {
+        let mut story = Story::new();
+        let calm_after = |story: &mut Story| {
+            while !story.comes(&[1_500]) {}
+            (1..).find(|_| !story.comes(&[100])).unwrap()
+        };
+        let calms: Vec<u32> = (0..5).map(|_| calm_after(&mut story)).collect();
+        // The last late one came a little after its number's time; a number every two seconds.
+        assert_eq!(calms, [8, 16, 32, 64, 64]);
+        assert!((0..RELAPSE_TARGETS).all(|_| !story.comes(&[100])));
+        assert_eq!(calm_after(&mut story), 8, "that was long ago");
     }
 
     #[test]

@@ -23,6 +23,23 @@ fn on_a_thousand_days_every_law_holds() {
     assert!(sum.segments > count * 50, "a day on which nothing is shown tells nothing");
 }
 
+/// Days on which a law was broken once, and what was mended, or decided, since.
+#[test]
+fn days_that_broke_a_law_once_hold_now() {
+    for (seed, what) in [
+        (60_821, "a restarted edge listed a longer window than before it was killed (decision 22)"),
+        (68_411, "a viewer laid one edge's count of discontinuities to another"),
+        (82_745, "a restarted edge counted discontinuities otherwise (decision 22)"),
+    ] {
+        let lived = seeds::live(seed, Manner::default());
+        assert!(
+            lived.is_ok(),
+            "seed {seed}, {what}: {}",
+            lived.err().map_or_else(String::new, |it| it.to_string())
+        );
+    }
+}
+
 #[test]
 fn a_day_is_the_same_when_it_is_lived_again() {
     for seed in 0..20 {

@@ -191,12 +191,8 @@ impl Laws {
     ) -> Result<(), Offence> {
         let sees_nothing = matches!(weather.kind, Kind::Calm | Kind::Unnoticed) && !is_single(weather);
         match event {
-            // An edge remembers nothing of its life before: it is another one (decision 22).
-            Event::Fault(
-                Fault::SequenceWentBack { .. }
-                | Fault::DiscontinuityWentBack { .. }
-                | Fault::DiscontinuityChanged { .. },
-            ) if reads_anew && !counts_alike(weather) => Ok(()),
+            // An edge remembers nothing of its life before (decision 22).
+            Event::Fault(fault) if reads_anew && weather.kind == Kind::Storm && is_forgotten(fault) => Ok(()),
             // Where everybody who had it was killed, nobody has it.
             Event::Fault(Fault::NumbersSkipped { .. }) if !sees_nothing => Ok(()),
             Event::Fault(Fault::DiscontinuityChanged { elsewhere: true, .. }) if !counts_alike(weather) => {
@@ -209,6 +205,19 @@ impl Laws {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Segments in a day's windows.
+const WINDOW: u64 = 6;
+
+/// What an edge's new life may say otherwise than the one before: how discontinuities count, and that its window begins
+/// earlier, by no more than a window.
+fn is_forgotten(fault: &Fault) -> bool {
+    match fault {
+        Fault::SequenceWentBack { from, to } => from.0 - to.0 <= WINDOW,
+        Fault::DiscontinuityWentBack { .. } | Fault::DiscontinuityChanged { .. } => true,
+        _ => false,
     }
 }
 

@@ -292,13 +292,13 @@ impl<B: Clone> Line<B> {
         self.has_joined |= self.is_filled(now);
     }
 
-    /// Whether everything that was there when this edge came is here. Once so it stays so: what is missing later is a
-    /// matter of freshness, broadcast by broadcast.
     /// Whether everything is closed to strangers because the lobby has not spoken.
     pub(crate) fn awaits_the_lobby(&self) -> bool {
         self.privacy.awaits()
     }
 
+    /// Whether everything that was there when this edge came is here. Once so it stays so: what is missing later is a
+    /// matter of freshness, broadcast by broadcast.
     pub(crate) fn has_joined(&self) -> bool {
         self.has_joined
     }

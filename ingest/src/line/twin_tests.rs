@@ -209,6 +209,16 @@ impl Day {
         }
     }
 
+    /// Both are there and linked, and the encoder publishes to the first.
+    fn fed_at_the_first() -> Self {
+        let mut day = Self::new();
+        (0..2).for_each(|who| day.start(who));
+        day.connect(true, None);
+        day.step();
+        day.publish(0);
+        day
+    }
+
     fn now(&self) -> Now {
         let wall = WALL + MediaSpan::from_millis(self.at_ms);
         Now { instant: self.began + Duration::from_millis(self.at_ms), wall }

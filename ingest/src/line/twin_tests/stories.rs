@@ -98,11 +98,7 @@ fn whatever_happens_one_term_makes_one_segment() {
 
 #[test]
 fn with_one_feed_and_its_ingest_killed_numbers_go_on_and_the_encoder_comes_to_the_other() {
-    let mut day = Day::new();
-    (0..2).for_each(|who| day.start(who));
-    day.connect(true, None);
-    day.step();
-    day.publish(0);
+    let mut day = Day::fed_at_the_first();
     (0..400).for_each(|_| day.step());
     assert_eq!((day.part(0), day.part(1)), ("leads", "follows"));
     day.kill(0, 60_000);
@@ -124,11 +120,7 @@ fn with_one_feed_and_its_ingest_killed_numbers_go_on_and_the_encoder_comes_to_th
 
 #[test]
 fn a_link_that_breaks_while_one_is_fed_gives_edges_filler_only_as_a_second_copy() {
-    let mut day = Day::new();
-    (0..2).for_each(|who| day.start(who));
-    day.connect(true, None);
-    day.step();
-    day.publish(0);
+    let mut day = Day::fed_at_the_first();
     (0..300).for_each(|_| day.step());
     day.connect(false, None);
     (0..300).for_each(|_| day.step());
@@ -203,11 +195,7 @@ fn a_follower_whose_encoder_is_slow_has_both_give_up_the_same() {
 #[test]
 fn a_link_that_is_garbled_again_and_again_changes_no_leader_and_no_segment() {
     for fed in [&[0][..], &[0, 1]] {
-        let mut day = Day::new();
-        (0..2).for_each(|who| day.start(who));
-        day.connect(true, None);
-        day.step();
-        day.publish(0);
+        let mut day = Day::fed_at_the_first();
         (0..300).for_each(|_| day.step());
         fed.iter().for_each(|who| day.publish(*who));
         (0..300).for_each(|_| day.step());

@@ -1,8 +1,8 @@
 //! From what the transcode process reports to what the edges are fed.
 //!
-//! Lives here: which segments are settled, what of a restarted process' bytes has been fed already, the measured
-//! rates, and when a broadcast's facts are told. Does not live here: what a segment is made of (`transcode`), what
-//! is kept for a restart (`kept`), or how an edge gets it (`edgefan`).
+//! Lives here: which segments are settled, the measured rates, and when a broadcast's facts are told. Does not live here:
+//! what of a restarted process' bytes has been fed already (`assembly/open`), what a segment is made of (`transcode`),
+//! what is kept for a restart (`kept`), or how an edge gets it (`edgefan`).
 
 use bytes::Bytes;
 use ladder::Report;
@@ -12,6 +12,10 @@ use media::{
 };
 use std::collections::{BTreeMap, VecDeque};
 use window::Measure;
+
+mod open;
+
+use open::{Open, Taken};
 
 /// What the edges are told, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,17 +62,6 @@ struct Rung {
     /// Every segment before this one is settled.
     next: MediaSequence,
     open: BTreeMap<MediaSequence, Open>,
-}
-
-/// A segment that is being made.
-#[derive(Debug)]
-struct Open {
-    start: MediaTime,
-    /// Everything fed of it.
-    fed: Vec<Bytes>,
-    fed_len: u64,
-    /// How far the process has got that makes it now; less than `fed_len` after a restart.
-    made_len: u64,
 }
 
 /// Segments of one rung that may be open at once: the process closes one before it opens the next, and a restart
@@ -178,7 +171,7 @@ impl Assembly {
     /// A new process will make again what was open.
     pub(crate) fn process_restarted(&mut self) {
         for open in self.rungs.iter_mut().flat_map(|rung| rung.open.values_mut()) {
-            open.made_len = 0;
+            open.is_made_again();
         }
     }
 
@@ -246,7 +239,7 @@ impl Assembly {
 
     /// Bytes of segments that are being made.
     pub(crate) fn bytes_held(&self) -> u64 {
-        self.rungs.iter().flat_map(|rung| rung.open.values()).map(|open| open.fed_len).sum()
+        self.rungs.iter().flat_map(|rung| rung.open.values()).map(|open| open.fed_len()).sum()
     }
 
     fn shape(&mut self, rendition: Rendition) {
@@ -263,7 +256,7 @@ impl Assembly {
         if sequence < rung.next || rung.open.contains_key(&sequence) || rung.open.len() >= OPEN_SEGMENTS {
             return;
         }
-        rung.open.insert(sequence, Open { start, fed: Vec::new(), fed_len: 0, made_len: 0 });
+        rung.open.insert(sequence, Open::new(start));
         self.say(Fed::Open { key, start, discontinuity });
     }
 
@@ -280,7 +273,7 @@ impl Assembly {
                 self.notes.push_back(format!(
                     "{key}: a restarted process made other bytes from {at} on; the segment is sent anew"
                 ));
-                let (start, again) = (open.start, open.fed.clone());
+                let (start, again) = (open.start, open.fed().to_vec());
                 self.say(Fed::Open { key: key.clone(), start, discontinuity });
                 for bytes in again {
                     self.say(Fed::Bytes { key: key.clone(), bytes });
@@ -295,14 +288,14 @@ impl Assembly {
         let Some(rung) = self.rungs.iter_mut().find(|rung| rung.id == *id) else { return };
         let Some(open) = rung.open.remove(&sequence) else { return };
         rung.next = rung.next.max(sequence.next());
-        self.measure.push(id, open.fed_len, duration);
+        self.measure.push(id, open.fed_len(), duration);
         let facts = SegmentFacts {
             sequence,
             run: self.run,
             start: open.start,
             duration,
             discontinuity,
-            bytes: open.fed_len,
+            bytes: open.fed_len(),
             is_gap: false,
         };
         self.say(Fed::Close { key, facts });
@@ -399,51 +392,6 @@ impl Assembly {
 impl Rung {
     fn new(id: RenditionId, first: MediaSequence) -> Self {
         Self { id, rendition: None, next: first, open: BTreeMap::new() }
-    }
-}
-
-enum Taken {
-    /// All of it has been fed before.
-    Again,
-    /// This much is new.
-    New(Bytes),
-    /// It is not what has been fed: what there is of it now is to be fed from its beginning.
-    Differs { at: u64 },
-}
-
-impl Open {
-    fn take(&mut self, bytes: Bytes) -> Taken {
-        let from = self.made_len;
-        self.made_len += bytes.len() as u64;
-        let known = usize::try_from(self.fed_len.saturating_sub(from)).unwrap_or(usize::MAX).min(bytes.len());
-        if known > 0 && !self.has_at(from, &bytes[..known]) {
-            self.fed = self.up_to(from).chain([bytes]).collect();
-            self.fed_len = self.made_len;
-            return Taken::Differs { at: from };
-        }
-        let new = bytes.slice(known..);
-        if new.is_empty() {
-            return Taken::Again;
-        }
-        self.fed_len += new.len() as u64;
-        self.fed.push(new.clone());
-        Taken::New(new)
-    }
-
-    /// What was fed, so far.
-    fn up_to(&self, end: u64) -> impl Iterator<Item = Bytes> {
-        let mut left = usize::try_from(end).unwrap_or(usize::MAX);
-        self.fed.iter().map_while(move |bytes| {
-            let len = left.min(bytes.len());
-            left -= len;
-            (len > 0).then(|| bytes.slice(..len))
-        })
-    }
-
-    fn has_at(&self, from: u64, expected: &[u8]) -> bool {
-        let fed = self.fed.iter().flat_map(|bytes| bytes.iter());
-        let mut there = fed.skip(usize::try_from(from).unwrap_or(usize::MAX));
-        expected.iter().all(|byte| there.next() == Some(byte))
     }
 }
 

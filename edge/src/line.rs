@@ -155,6 +155,7 @@ impl<B: Clone> Line<B> {
             }
             Event::Skipped { key, facts } => {
                 if key.kind == ObjectKind::Segment {
+                    tracing::info!(object = %key, "a gap: who is there has it not, or not in time");
                     self.segment(now, &key, facts, None);
                 }
             }

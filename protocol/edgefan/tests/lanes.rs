@@ -42,7 +42,8 @@ impl Story {
     }
 
     fn link(&mut self, id: u32) {
-        self.subscriber.dialled(SourceId(id), 1, self.now);
+        self.next += 1;
+        self.subscriber.dialled(SourceId(id), self.next, self.now);
         for connection in 0..3 {
             let node = NodeId::parse(&format!("ingest{id}")).unwrap();
             let (layer, ingests) = (Layer::INGEST, Vec::new());
@@ -103,6 +104,16 @@ impl Story {
             }),
         );
         self.got()
+    }
+
+    /// The beginning of a segment, and no more.
+    fn begins(&mut self, id: u32, sequence: u64, body: &'static str) {
+        let object = ObjectId(self.next);
+        self.next += 1;
+        let start = Grid::new(SEGMENT).unwrap().start_of(MediaSequence(sequence));
+        let discontinuity = DiscontinuitySequence(0);
+        self.say(id, &Message::Open(Open { object, key: key(sequence), start, discontinuity, from: 0 }));
+        self.say(id, &Message::Data { object, offset: 0, bytes: body.as_bytes().into() });
     }
 
     fn got(&mut self) -> String {
@@ -226,10 +237,7 @@ fn a_second_copy_is_taken_where_the_better_one_was_begun_and_does_not_end() {
     let mut story = Story::new();
     story.lane(0, 1, 100, Leads);
     story.lane(1, 1, 100, Second);
-    let (object, start) = (ObjectId(77), Grid::new(SEGMENT).unwrap().start_of(MediaSequence(100)));
-    let discontinuity = DiscontinuitySequence(0);
-    story.say(0, &Message::Open(Open { object, key: key(100), start, discontinuity, from: 0 }));
-    story.say(0, &Message::Data { object, offset: 0, bytes: b"begun"[..].into() });
+    story.begins(0, 100, "begun");
     assert_eq!(story.segment(1, 100, "second"), "");
     let (mut got, mut after) = (String::new(), Duration::ZERO);
     while got.is_empty() && after < Duration::from_secs(4) {
@@ -243,6 +251,38 @@ fn a_second_copy_is_taken_where_the_better_one_was_begun_and_does_not_end() {
     }
     assert_eq!(got, "100=second");
     assert!(after <= Duration::from_millis(1_100), "after {after:?} of a segment of {SEGMENT}");
+}
+
+/// The leader was killed; an edge's link to the one that leads now is cut and dialled anew in the middle of a segment. Its
+/// terms are told again, oldest first: under the first of them it may not make that number, under the second it does.
+#[test]
+fn what_was_begun_is_not_given_up_between_two_terms_that_are_told_again() {
+    let mut story = Story::new();
+    story.lane(0, 1, 100, Leads);
+    story.lane(1, 1, 100, Follows);
+    story.lose(0);
+    story.lane(1, 2, 102, Leads);
+    story.begins(1, 102, "be");
+    story.lose(1);
+    story.link(1);
+    story.lane(1, 1, 100, Follows);
+    assert_eq!(story.got(), "", "it has not said all it will");
+    story.lane(1, 2, 102, Leads);
+    assert_eq!(story.segment(1, 102, "begun"), "102=begun");
+    // And one that says no newer term than it did is waited for no longer than for anybody.
+    story.begins(1, 103, "be");
+    story.lose(1);
+    story.link(1);
+    story.lane(1, 1, 100, Follows);
+    let (began, mut got) = (story.now, String::new());
+    while got.is_empty() && story.now < began + Duration::from_secs(4) {
+        story.now += Duration::from_millis(100);
+        (0..3).for_each(|connection| story.say_on(1, connection, &Message::Ping { stamp: 0 }));
+        story.subscriber.tick(story.now);
+        got.push_str(&story.got());
+    }
+    assert_eq!(got, "103 is a gap");
+    assert_eq!(story.now, began + Duration::from_secs(3), "one and a half segments");
 }
 
 #[test]

@@ -89,20 +89,24 @@ impl Subscriber {
             return;
         }
         let spare = assembly.spare.as_ref().map(|spare| spare.source);
-        let sources: Vec<SourceId> = sources
-            .into_iter()
-            .filter(|id| Some(*id) != spare)
-            // A link that was dialled anew announces on one connection and says its term on another: who has not said it
-            // yet has refused nothing.
-            .filter(|id| self.hearing(*id, key, now) != Hearing::Refused || !self.has_lane(*id, key))
-            .collect();
+        let there: Vec<SourceId> = sources.into_iter().filter(|id| Some(*id) != spare).collect();
+        // A link that was dialled anew announces on one connection and says its term on another: who has not said it yet
+        // has refused nothing.
+        let is_heard =
+            |id: &SourceId| self.hearing(*id, key, now) != Hearing::Refused || !self.has_lane(*id, key);
+        let heard: Vec<SourceId> = there.iter().copied().filter(is_heard).collect();
+        // Who is of an older term may be about to say a newer one: terms are told one by one, oldest first.
+        let is_hope = spare.is_none() && heard.len() < there.len();
         let patience = self.patience(&key.broadcast);
         let Some(assembly) = self.assemblies.get_mut(key) else { return };
         let give_up = *assembly.give_up.get_or_insert(now + patience);
-        let can: Vec<SourceId> =
-            sources.iter().copied().filter(|id| !assembly.refused.contains(id)).collect();
-        if can.is_empty() || assembly.failures >= FETCHES || now >= give_up {
+        let can: Vec<SourceId> = heard.into_iter().filter(|id| !assembly.refused.contains(id)).collect();
+        if (can.is_empty() && !is_hope) || assembly.failures >= FETCHES || now >= give_up {
             self.give_up(key, now);
+            return;
+        }
+        if can.is_empty() {
+            self.look(key, Some(give_up));
             return;
         }
         if let Some((asked, at)) = assembly.asked

@@ -14,11 +14,13 @@
 //!   with any object that is said again and is another.
 //! - A broadcast is announced when all of its window is here: whoever was told "that is all" too early would make gaps
 //!   of what is on its way.
+//! - Terms are passed on before what is made under them (which is the best of what several sources say, the subscriber
+//!   knows).
 //! - Gaps are told by those who know; a number that is left out is only late.
 
 use crate::limits::{BROADCASTS, HUB_BYTES};
 use crate::subscriber::Forward;
-use crate::{Event, SourceId};
+use crate::{Event, Lane, SourceId};
 use bytes::Bytes;
 use media::{BroadcastId, DiscontinuitySequence, MediaTime, ObjectKey, RunId, SegmentFacts, StreamFacts};
 use std::collections::{BTreeMap, VecDeque};
@@ -32,6 +34,8 @@ const BACKFILL: Duration = Duration::from_secs(2);
 pub enum Relayed {
     /// [`crate::Publisher::stream`].
     Stream(StreamFacts),
+    /// [`crate::Publisher::lane`].
+    Lane(Lane),
     /// [`crate::Publisher::open`].
     Open(ObjectKey, MediaTime, DiscontinuitySequence),
     /// [`crate::Publisher::bytes`].
@@ -88,6 +92,8 @@ impl Relay {
     /// A copy comes in.
     pub fn forward(&mut self, forward: Forward) {
         match forward {
+            // The publisher keeps it, whether edges know of the broadcast yet or not.
+            Forward::Lane(lane) => self.out.push_back(Relayed::Lane(lane)),
             Forward::Open { key, start, discontinuity, source } => {
                 if !matches!(self.broadcasts.get(&key.broadcast), Some(Stage::Announced { .. })) {
                     return;
@@ -327,6 +333,7 @@ mod tests {
         fn says(&mut self) -> String {
             let word = |relayed| match relayed {
                 Relayed::Stream(_) => "stream".to_owned(),
+                Relayed::Lane(lane) => format!("t{}@{}", lane.term, lane.from),
                 Relayed::Open(key, ..) => format!("o{}", key.sequence),
                 Relayed::Bytes(key, bytes) => {
                     format!("b{}={}", key.sequence, String::from_utf8_lossy(&bytes))

@@ -1,11 +1,17 @@
 //! Whose segments are listened to: terms, copies that only fill holes, and who is in quarantine.
 //!
+//! Whoever relays passes on the best that its sources say of each number. It makes nothing itself, so nothing that it sends
+//! puts it in quarantine, and while it has said nothing (an earlier version never does) it is heard as one without terms.
+//!
 //! Does not live here: what becomes of a copy that is taken (`transfer`, `objects`).
 
-use super::Subscriber;
+use super::source::View;
+
+use super::{Forward, Subscriber};
 use crate::limits::{LANES, REFUSED_FOR};
 use crate::{Event, Lane, LaneStanding, SourceId};
-use media::{BroadcastId, ObjectKey};
+use media::{BroadcastId, MediaSequence, ObjectKey};
+use std::cmp::Reverse;
 use std::time::Instant;
 
 /// How one source's copy of one object is listened to.
@@ -24,7 +30,7 @@ pub(super) enum Hearing {
 pub(super) struct NewestTerm {
     term: u64,
     /// From here on it counts: as who leads by it says, else as any who has it.
-    from: media::MediaSequence,
+    from: MediaSequence,
     is_of_leader: bool,
     gone_at: Option<Instant>,
 }
@@ -35,6 +41,10 @@ impl NewestTerm {
         let counts = self.gone_at.is_none_or(|at| now.saturating_duration_since(at) < REFUSED_FOR);
         counts && key.sequence >= self.from && term < self.term
     }
+}
+
+fn next(sequence: MediaSequence) -> MediaSequence {
+    MediaSequence(sequence.0.saturating_add(1))
 }
 
 impl Subscriber {
@@ -66,8 +76,77 @@ impl Subscriber {
                 newest.gone_at = None;
             }
         }
+        // It may be the last that had the newest one: a relay that lost who leads.
+        self.note_gone(&broadcast, now);
+        if self.settings.relays {
+            let best = self.best_lanes(&broadcast);
+            self.pass_on(&broadcast, best);
+        }
         self.drop_refused(&broadcast, now);
         self.tell(&broadcast);
+    }
+
+    /// What the sources that are there say of each number, the best of it: the newest term, and under it who leads.
+    fn best_lanes(&self, broadcast: &BroadcastId) -> Vec<Lane> {
+        let views = self.sources.values().filter_map(|source| source.broadcasts.get(broadcast));
+        let views: Vec<&View> = views.filter(|view| !view.is_quarantined && !view.lanes.is_empty()).collect();
+        let mut froms: Vec<_> = views.iter().flat_map(|view| &view.lanes).map(|lane| lane.from).collect();
+        froms.sort_unstable();
+        froms.dedup();
+        let mut best: Vec<Lane> = Vec::new();
+        for from in froms {
+            let at = views.iter().filter(|view| view.lanes.first().is_some_and(|lane| lane.from <= from));
+            let at = at.map(|view| view.lane_at(from));
+            let Some((term, standing)) = at.max_by_key(|(term, standing)| (*term, Reverse(*standing))) else {
+                continue;
+            };
+            if best.last().is_none_or(|last| (last.term, last.standing) != (term, standing)) {
+                best.push(Lane { broadcast: broadcast.clone(), term, from, standing });
+            }
+        }
+        let surplus = best.len().saturating_sub(LANES);
+        best.split_off(surplus)
+    }
+
+    /// A source is gone: what comes from the next number on is worth what those that are left say. What is here was passed
+    /// on as what it is.
+    pub(super) fn pass_on_after_loss(&mut self, broadcast: &BroadcastId) {
+        if !self.settings.relays {
+            return;
+        }
+        let Some(known) = self.broadcasts.get(broadcast) else { return };
+        let (best, next) =
+            (self.best_lanes(broadcast), known.settled.newest().map_or(MediaSequence(0), next));
+        // With nobody there nothing comes that could be worth less.
+        let Some(at) = best.iter().rev().find(|lane| lane.from <= next).or_else(|| best.first()) else {
+            return;
+        };
+        let mut wanted = known.passed_on.clone();
+        wanted.retain(|lane| lane.from < next.max(at.from));
+        if wanted.last().is_none_or(|last| (last.term, last.standing) != (at.term, at.standing)) {
+            wanted.push(Lane { from: next.max(at.from), ..at.clone() });
+        }
+        wanted.extend(best.iter().filter(|lane| lane.from > next.max(at.from)).cloned());
+        let surplus = wanted.len().saturating_sub(LANES);
+        self.pass_on(broadcast, wanted.split_off(surplus));
+    }
+
+    /// Says as little as makes what was passed on before into `wanted`: a lane takes the place of all that begin with its
+    /// number or later.
+    fn pass_on(&mut self, broadcast: &BroadcastId, wanted: Vec<Lane>) {
+        let Some(known) = self.broadcasts.get_mut(broadcast) else { return };
+        let Some(first) = wanted.first() else { return };
+        // Too long ago for anybody to know.
+        known.passed_on.retain(|lane| lane.from >= first.from);
+        let same = known.passed_on.iter().zip(&wanted).take_while(|(one, other)| one == other).count();
+        let is_covered = match (known.passed_on.get(same), wanted.get(same)) {
+            (None, _) => true,
+            (Some(said), Some(wanted)) => wanted.from <= said.from,
+            (Some(_), None) => false,
+        };
+        let again = if is_covered { same } else { same.saturating_sub(1) };
+        self.forwards.extend(wanted[again..].iter().cloned().map(Forward::Lane));
+        known.passed_on = wanted;
     }
 
     /// A source is gone: its term still counts for a while.
@@ -102,6 +181,9 @@ impl Subscriber {
         if ours.is_quarantined {
             return Hearing::Refused;
         }
+        if ours.lanes.is_empty() && self.sources.get(&id).is_some_and(|source| source.is_relay) {
+            return Hearing::Full;
+        }
         let (term, standing) = ours.lane_at(key.sequence);
         let known = self.broadcasts.get(&key.broadcast);
         if known.is_some_and(|known| known.newest_term.is_above(term, key, now)) {
@@ -118,6 +200,11 @@ impl Subscriber {
     pub(super) fn quarantine(&mut self, one: SourceId, other: SourceId, key: &ObjectKey, now: Instant) {
         let view = |id: SourceId| self.sources.get(&id)?.broadcasts.get(&key.broadcast);
         let (Some(of_one), Some(of_other)) = (view(one), view(other)) else { return };
+        // Whoever relays it has it of somebody.
+        let is_relay = |id: SourceId| self.sources.get(&id).is_some_and(|source| source.is_relay);
+        if is_relay(one) || is_relay(other) {
+            return;
+        }
         // Without a lane nobody knows who is right: it is said, and no more.
         if of_one.lanes.is_empty() || of_other.lanes.is_empty() {
             return;
@@ -125,7 +212,7 @@ impl Subscriber {
         if of_one.lane_at(key.sequence).0 != of_other.lane_at(key.sequence).0 {
             return;
         }
-        let age = |view: &super::source::View| view.newest_lane();
+        let age = |view: &View| view.newest_lane();
         let younger = if (age(of_one), one) > (age(of_other), other) { one } else { other };
         let source = self.sources.get_mut(&younger);
         let Some(view) = source.and_then(|source| source.broadcasts.get_mut(&key.broadcast)) else { return };

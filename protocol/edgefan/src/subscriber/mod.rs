@@ -10,7 +10,8 @@
 use crate::clock::WallClock;
 use crate::limits::{ASSEMBLY_BYTES, MEDIA_CONNECTIONS};
 use crate::{
-    Event, Heartbeat, Hello, Layer, LinkClock, Message, Names, NodeId, Reached, Role, SourceId, WireError,
+    Event, Heartbeat, Hello, Lane, Layer, LinkClock, Message, Names, NodeId, Reached, Role, SourceId,
+    WireError,
 };
 use bytes::Bytes;
 use media::{BroadcastId, DiscontinuitySequence, MediaTime, ObjectKey, RunId, StreamFacts};
@@ -80,6 +81,9 @@ pub enum Forward {
         /// Whose copy.
         source: SourceId,
     },
+    /// Under which term what comes in from this number on is made, and what it is worth: as its sources say, the best of
+    /// them. Before what it is about.
+    Lane(Lane),
     /// More of it.
     Bytes {
         /// Its name.
@@ -169,6 +173,8 @@ struct Broadcast {
     ended: Option<RunId>,
     settled: Settled,
     newest_term: lanes::NewestTerm,
+    /// Whoever relays has passed on so much of its sources' lanes.
+    passed_on: Vec<Lane>,
 }
 
 /// What a message leads to beside its own effect.
@@ -329,6 +335,7 @@ impl Subscriber {
             }
             Message::Welcome(welcome) => {
                 source.check(lane, &welcome.node)?;
+                source.is_relay = welcome.layer > Layer::INGEST;
                 if source.welcome(lane, welcome.node.clone(), now) {
                     self.events.push_back(Event::LinkUp { source: id, node: welcome.node });
                 }
@@ -436,6 +443,7 @@ impl Subscriber {
         }
         for broadcast in source.broadcasts.keys() {
             self.note_gone(broadcast, now);
+            self.pass_on_after_loss(broadcast);
             self.tell(broadcast);
             self.reach(broadcast, now);
             self.finish(broadcast);

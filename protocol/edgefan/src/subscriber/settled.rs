@@ -101,6 +101,15 @@ impl Settled {
         before.or(after).map(|(_, discontinuity)| discontinuity).unwrap_or_default()
     }
 
+    /// The greatest number of a segment that is settled, of any run and rendition.
+    pub(crate) fn newest(&self) -> Option<MediaSequence> {
+        let segments = self.lines.iter().filter(|((_, _, kind), _)| *kind == ObjectKind::Segment);
+        segments
+            .filter_map(|(_, remembered)| remembered.objects.last_key_value())
+            .map(|((it, _), _)| *it)
+            .max()
+    }
+
     /// The segments of the newest `window` numbers of each rendition that are missing between two that are not;
     /// each with the run of the next one that is there.
     pub(crate) fn holes(&self, window: u64) -> Vec<(RunId, RenditionId, MediaSequence)> {

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Source {
     pub(crate) lanes: Vec<Lane>,
     pub(crate) node: Option<NodeId>,
+    /// It makes nothing itself.
+    pub(crate) is_relay: bool,
     pub(crate) broadcasts: HashMap<BroadcastId, View>,
     /// Objects it has opened and neither closed nor aborted.
     pub(crate) objects: HashMap<ObjectId, ObjectKey>,
@@ -100,6 +102,7 @@ impl Source {
         Self {
             lanes: (0..=hello.media_connections).map(lane).collect(),
             node: None,
+            is_relay: false,
             broadcasts: HashMap::new(),
             objects: HashMap::new(),
             // Until a PONG says better: generous, so that nothing is asked for twice at the start.

@@ -306,6 +306,7 @@ impl Fleet {
             while let Some(relayed) = node.relay.pull() {
                 match relayed {
                     Relayed::Stream(facts) => publisher.stream(facts),
+                    Relayed::Lane(lane) => publisher.lane(lane),
                     Relayed::Open(key, start, discontinuity) => publisher.open(&key, start, discontinuity),
                     Relayed::Bytes(key, bytes) => publisher.bytes(&key, bytes),
                     Relayed::Close(key, facts, made) => {

@@ -11,6 +11,7 @@
 )]
 
 mod fleet;
+mod terms;
 
 use edgefan::*;
 use fleet::{EDGES, Fleet};

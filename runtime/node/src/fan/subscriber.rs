@@ -176,6 +176,7 @@ impl Room {
         while let Some(relayed) = { relay.borrow_mut().pull() } {
             match relayed {
                 Relayed::Stream(facts) => feed.stream(facts),
+                Relayed::Lane(lane) => feed.lane(lane),
                 Relayed::Open(key, start, discontinuity) => feed.open(key, start, discontinuity),
                 Relayed::Bytes(key, bytes) => feed.bytes(key, bytes),
                 Relayed::Close(key, facts, made) => {

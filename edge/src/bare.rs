@@ -94,7 +94,8 @@ impl Bare {
         let notice = Notice::of(&self.line, at, is_draining);
         self.state = notice.state;
         let egress = BitRate(self.egress.see(sent_bytes, at));
-        let load = Load { egress, viewers, newest_segment_age_ms: notice.age_ms, state: notice.state };
+        let Notice { age_ms: newest_segment_age_ms, lag_ms, state, .. } = notice;
+        let load = Load { egress, viewers, newest_segment_age_ms, lag_ms, state };
         self.out.push_back(Word::Load(load));
     }
 

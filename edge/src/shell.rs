@@ -251,6 +251,7 @@ impl LineThread {
                 egress: BitRate(notice.egress_bps),
                 viewers: viewers_left(total.open, is_draining, leaving.has_left),
                 newest_segment_age_ms: notice.age_ms,
+                lag_ms: notice.lag_ms,
                 state: notice.state,
             });
         }

@@ -2,10 +2,10 @@
 
 use crate::pathway::Pathway;
 use media::BroadcastId;
-use routing::{Broadcast, Router};
+use routing::{Broadcast, Health, Router};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use ticket::EdgeId;
 
 /// `/api/v1/broadcasts`: what can be watched, of what whoever asks may know.
@@ -63,6 +63,7 @@ pub(crate) fn cluster(
         .edges()
         .map(|(id, edge)| {
             let (load, pathway) = (edge.load(), pathways.get(id));
+            let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             json!({
                 "id": id.as_str(),
                 "state": edge.health(now).word(),
@@ -75,14 +76,17 @@ pub(crate) fn cluster(
                 "egress_bits": load.map(|load| load.egress.0),
                 "promised_bits": edge.promised(now).0,
                 "viewers": load.map(|load| load.viewers),
-                "newest_segment_age_ms": load
-                    .and_then(|load| load.newest_segment_age)
-                    .map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+                "newest_segment_age_ms": load.and_then(|load| load.newest_segment_age).map(ms),
+                // Of its last segments the worst, from when it was made until it was complete there.
+                "lag_ms": load.and_then(|load| load.lag).map(ms),
             })
         })
         .collect();
-    let viewers: u64 =
-        router.edges().filter_map(|(_, edge)| edge.load()).map(|load| u64::from(load.viewers)).sum();
+    // A balancer that has just begun has not heard of all: a sum of some would be a figure that is wrong.
+    let here = || router.edges().filter(|(_, edge)| edge.health(now) != Health::Left);
+    let heard: Option<Vec<u64>> =
+        here().map(|(_, edge)| edge.load().map(|load| u64::from(load.viewers))).collect();
+    let viewers = heard.filter(|heard| !heard.is_empty()).map(|heard| heard.iter().sum::<u64>());
     json!({
         "balancer": balancer,
         "version": env!("CARGO_PKG_VERSION"),

@@ -322,6 +322,7 @@ fn load_of(load: &edgefan::Load) -> Load {
         egress: load.egress,
         viewers: u32::try_from(load.viewers).unwrap_or(u32::MAX),
         newest_segment_age: load.newest_segment_age_ms.map(Duration::from_millis),
+        lag: load.lag_ms.map(Duration::from_millis),
         state: match load.state {
             EdgeState::Ready => State::Ready,
             EdgeState::NotFed => State::NotFed,

@@ -53,7 +53,8 @@ impl Goal {
                 matches!(state, "left" | "silent")
                     || (state != "ready"
                         && edge["turns_away"] != false
-                        && edge["viewers"].as_u64().is_none_or(|viewers| viewers == 0))
+                        // Of one that a balancer has not heard yet nobody knows who is there.
+                        && edge["viewers"].as_u64() == Some(0))
             }
         }
     }
@@ -277,6 +278,7 @@ fn list(args: &cli::InDirectory) -> ExitCode {
         json!({
             "edge": id, "written": shown(record), "unread": view.unread.get(id),
             "state": seen.map(|edge| &edge["state"]), "viewers": seen.map(|edge| &edge["viewers"]),
+            "lag_ms": seen.map(|edge| &edge["lag_ms"]),
             "weight": seen.map(|edge| &edge["weight"]), "capacity_bits": seen.map(|edge| &edge["capacity_bits"]),
         })
     };
@@ -291,8 +293,8 @@ fn list(args: &cli::InDirectory) -> ExitCode {
 
 fn show(rows: &[Value]) {
     println!(
-        "{:<12} {:<12} {:>7} {:>14}   {:<12} {:>7}",
-        "edge", "standing", "weight", "capacity", "state", "viewers"
+        "{:<12} {:<12} {:>7} {:>14}   {:<12} {:>7} {:>9}",
+        "edge", "standing", "weight", "capacity", "state", "viewers", "late"
     );
     for row in rows {
         let written = &row["written"];
@@ -304,11 +306,12 @@ fn show(rows: &[Value]) {
             (None, standing) => standing.unwrap_or("active"),
         };
         println!(
-            "{:<12} {standing:<12} {:>7} {capacity:>14}   {:<12} {:>7}",
+            "{:<12} {standing:<12} {:>7} {capacity:>14}   {:<12} {:>7} {:>9}",
             row["edge"].as_str().unwrap_or("-"),
             number(&written["weight"]),
             row["state"].as_str().unwrap_or("-"),
             number(&row["viewers"]),
+            row["lag_ms"].as_u64().map_or_else(|| "-".into(), crate::status::late),
         );
     }
     for row in rows {
@@ -329,10 +332,16 @@ mod tests {
         };
         assert!(!of(Goal::Empty, "ready", Some(0)), "somebody may come at any moment");
         assert!(!of(Goal::Empty, "draining", Some(3)));
+        for state in ["draining", "maintenance", "not fed"] {
+            assert!(
+                !of(Goal::Empty, state, None),
+                "a balancer that has just begun does not know who is there"
+            );
+        }
         let answers = json!({ "state": "draining", "viewers": 0, "turns_away": false });
         assert!(!Goal::Empty.is_reached(&answers), "whoever asks there is answered still");
         for (state, viewers) in
-            [("draining", Some(0)), ("left", None), ("silent", Some(7)), ("not fed", None)]
+            [("draining", Some(0)), ("left", None), ("silent", Some(7)), ("not fed", Some(0))]
         {
             assert!(of(Goal::Empty, state, viewers), "{state}");
         }

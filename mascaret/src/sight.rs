@@ -27,7 +27,8 @@ const EVENTS_SHOWN: usize = 200;
 /// Everything, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Sight {
-    pub(crate) viewers: u64,
+    /// `None` while not every edge that is there has been heard of.
+    pub(crate) viewers: Option<u64>,
     pub(crate) egress_bits: u64,
     /// How full the fleet is, by a balancer's word.
     pub(crate) saturation: Option<String>,
@@ -131,7 +132,7 @@ impl Sight {
         let broadcasts = Broadcast::all(lb, &statuses);
         let events = lb.into_iter().flat_map(|lb| lb["told"].as_array()).flatten().map(Happened::of);
         Self {
-            viewers: edges.iter().map(|edge| edge.viewers.unwrap_or(0)).sum(),
+            viewers: all_viewers(&edges),
             egress_bits: edges.iter().map(|edge| edge.egress_bits.unwrap_or(0)).sum(),
             saturation: lb.and_then(|lb| lb["saturation"].as_str()).map(str::to_owned),
             events: events.collect(),
@@ -144,6 +145,13 @@ impl Sight {
     pub(crate) fn is_any_silent(&self) -> bool {
         self.nodes.iter().any(|node| !node.answers)
     }
+}
+
+/// At all edges together. Balancers that have just begun do not know: a sum of some would be a figure that is wrong.
+fn all_viewers(edges: &[Edge]) -> Option<u64> {
+    let here: Vec<&Edge> = edges.iter().filter(|edge| edge.state != "left").collect();
+    let all: Option<u64> = here.iter().map(|edge| edge.viewers).sum();
+    all.filter(|_| !here.is_empty())
 }
 
 /// What balancers tell of nodes that were not asked, or did not answer us, beside what was heard.
@@ -221,7 +229,7 @@ mod tests {
         let nodes: Vec<_> = sight.nodes.iter().map(|node| (node.id.as_str(), node.answers)).collect();
         assert_eq!(nodes, [("ingest1", true), ("edge1", true), ("127.0.0.22:9090", false), ("lb1", true)]);
         assert!(sight.is_any_silent());
-        assert_eq!((sight.viewers, sight.egress_bits), (312, 900_000_000));
+        assert_eq!((sight.viewers, sight.egress_bits), (Some(312), 900_000_000));
         let edge = &sight.edges[0];
         assert_eq!((edge.p99_ms, edge.cpu_cores, edge.operator), (Some(3.2), Some(0.25), Some(at(21))));
         let tide = &sight.broadcasts[0];
@@ -246,7 +254,7 @@ mod tests {
         let edge = json!({ "role": "edge", "id": "e", "readiness": "ready", "state": "ready", "viewers": 3, "egress_bits": 7,
             "broadcasts": [{ "id": "tide", "renditions": ["720p"], "newest_segment_age_ms": 10, "listed": true }] });
         let sight = Sight::of(vec![(at(1), Ok(edge))]);
-        assert_eq!((sight.viewers, sight.edges.len(), sight.broadcasts.len()), (3, 1, 1));
+        assert_eq!((sight.viewers, sight.edges.len(), sight.broadcasts.len()), (Some(3), 1, 1));
         assert_eq!(sight.broadcasts[0].renditions[0].id, "720p");
     }
 }

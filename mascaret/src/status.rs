@@ -56,14 +56,14 @@ fn write_page(page: &mut String, sight: &Sight) -> std::fmt::Result {
     if !sight.edges.is_empty() {
         writeln!(
             page,
-            "\n{:<12} {:<11} {:>8} {:>10} {:>6} {:>10} {:>9} {:>14}",
-            "edge", "state", "viewers", "Mbit/s", "full", "promised", "p99", "newest segment"
+            "\n{:<12} {:<11} {:>8} {:>10} {:>6} {:>10} {:>9} {:>14} {:>8}",
+            "edge", "state", "viewers", "Mbit/s", "full", "promised", "p99", "newest segment", "late"
         )?;
     }
     for edge in &sight.edges {
         writeln!(
             page,
-            "{:<12} {:<11} {:>8} {:>10} {:>6} {:>10} {:>9} {:>14}",
+            "{:<12} {:<11} {:>8} {:>10} {:>6} {:>10} {:>9} {:>14} {:>8}",
             edge.id,
             state(edge),
             edge.viewers.map_or_else(none, |viewers| viewers.to_string()),
@@ -72,6 +72,7 @@ fn write_page(page: &mut String, sight: &Sight) -> std::fmt::Result {
             edge.promised_bits.map_or_else(none, mbit),
             edge.p99_ms.map_or_else(none, |p99| format!("{p99:.1} ms")),
             edge.newest_segment_age_ms.map_or_else(none, ago),
+            edge.lag_ms.map_or_else(none, late),
         )?;
     }
     for broadcast in &sight.broadcasts {
@@ -106,7 +107,7 @@ pub(crate) fn summary(sight: &Sight) -> String {
         "{ready}/{} edges ready · {} broadcasts · {} viewers · {} Mbit/s{saturation}",
         sight.edges.len(),
         sight.broadcasts.len(),
-        sight.viewers,
+        sight.viewers.map_or_else(none, |viewers| viewers.to_string()),
         mbit(sight.egress_bits),
     )
 }
@@ -178,6 +179,11 @@ pub(crate) fn ago(ms: u64) -> String {
     format!("{:.1} s ago", ms as f64 / 1e3)
 }
 
+/// How late segments become complete somewhere; of seven letters for almost three hours.
+pub(crate) fn late(ms: u64) -> String {
+    if ms < 10_000 { format!("{ms} ms") } else { format!("{} s", ms / 1000) }
+}
+
 fn none() -> String {
     "-".into()
 }
@@ -201,7 +207,7 @@ mod tests {
             ..Intake::default()
         };
         let sight = Sight {
-            viewers: 300,
+            viewers: Some(300),
             egress_bits: 900_000_000,
             saturation: Some("plenty".into()),
             nodes: vec![Node {
@@ -223,6 +229,8 @@ mod tests {
                 egress_bits: Some(900_000_000),
                 capacity_bits: Some(1_000_000_000),
                 p99_ms: Some(3.24),
+                newest_segment_age_ms: Some(900),
+                lag_ms: Some(1240),
                 ..Edge::default()
             }],
             broadcasts: vec![Broadcast {
@@ -244,7 +252,7 @@ mod tests {
             "1/1 edges ready · 1 broadcasts · 300 viewers · 900.0 Mbit/s · plenty",
             "lb       127.0.0.31:9090    lb1                0.50      9 MB  ready · NO LOBBY for ",
             "edge1        ready (drain)      300      900.0   90 %",
-            "3.2 ms",
+            "    3.2 ms      0.9 s ago  1240 ms",
             "ingest1 · leads · from 10.0.0.9:4000 · 3.1 Mbit/s in · a picture group each 2.0 s · the encoder is 1.5 s behind · 2 gaps",
             "10:03:12 edge2 is lost",
         ] {

@@ -58,7 +58,7 @@ impl Story {
 
     fn load(&mut self, edge: &str, egress: u64) {
         let egress = BitRate(egress * 1_000_000);
-        let load = Load { egress, viewers: 5, newest_segment_age: None, state: State::Ready };
+        let load = Load { egress, viewers: 5, newest_segment_age: None, lag: None, state: State::Ready };
         self.hear(Heard::Load(EdgeId::parse(edge).unwrap(), load));
     }
 
@@ -171,7 +171,8 @@ fn with_no_edge_or_no_room_viewers_are_told_when_to_come_back() {
     assert!(head.starts_with("HTTP/1.1 503 ") && body.contains("full"), "{head}");
     let seconds: u64 = field(&head, "Retry-After").unwrap().parse().unwrap();
     assert!((2..=5).contains(&seconds));
-    let draining = Load { egress: BitRate(0), viewers: 0, newest_segment_age: None, state: State::Draining };
+    let draining =
+        Load { egress: BitRate(0), viewers: 0, newest_segment_age: None, lag: None, state: State::Draining };
     story.hear(Heard::Load(EdgeId::parse("e1").unwrap(), draining));
     let (head, body) = story.get("/go/tide");
     assert!(head.starts_with("HTTP/1.1 503 ") && body.contains("No edge"), "{head}");

@@ -217,6 +217,7 @@ impl FakeEdge {
             egress: BitRate(1_000_000),
             viewers: 3,
             newest_segment_age_ms: Some(900),
+            lag_ms: Some(40),
             state,
         });
     }

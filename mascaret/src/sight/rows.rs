@@ -90,6 +90,8 @@ pub(crate) struct Edge {
     pub(crate) promised_bits: Option<u64>,
     pub(crate) capacity_bits: Option<u64>,
     pub(crate) newest_segment_age_ms: Option<u64>,
+    /// Of its last segments the worst: from when it was made until it was complete there.
+    pub(crate) lag_ms: Option<u64>,
     /// Of answers in the last seconds, held reloads left out.
     pub(crate) p99_ms: Option<f64>,
     pub(crate) cpu_cores: Option<f64>,
@@ -109,6 +111,7 @@ impl Edge {
             promised_bits: edge["promised_bits"].as_u64(),
             capacity_bits: edge["capacity_bits"].as_u64(),
             newest_segment_age_ms: edge["newest_segment_age_ms"].as_u64(),
+            lag_ms: edge["lag_ms"].as_u64(),
             ..Self::default()
         }
     }
@@ -121,6 +124,7 @@ impl Edge {
             viewers: said["viewers"].as_u64(),
             egress_bits: said["egress_bits"].as_u64(),
             newest_segment_age_ms: said["newest_segment_age_ms"].as_u64(),
+            lag_ms: said["lag_ms"].as_u64(),
             ..Self::default()
         };
         edge.meet(node, Some(said));

@@ -124,7 +124,10 @@ impl Desk {
             return;
         }
         let text = match switch {
-            "drain" => format!("drain {}? {} viewers go to other edges", edge.id, edge.viewers.unwrap_or(0)),
+            "drain" => {
+                let viewers = edge.viewers.map_or_else(|| "its".into(), |viewers| viewers.to_string());
+                format!("drain {}? {viewers} viewers go to other edges", edge.id)
+            }
             _ => format!("let {} take viewers again?", edge.id),
         };
         let act = Act::Post { ways, edge: edge.id };
@@ -146,7 +149,7 @@ pub(super) mod tests {
             operator: Some("127.0.0.21:9090".parse().unwrap()),
             ..Edge::default()
         };
-        Sight { edges: names.iter().map(edge).collect(), viewers: 12, ..Sight::default() }
+        Sight { edges: names.iter().map(edge).collect(), viewers: Some(12), ..Sight::default() }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::status;
 
 /// Letters of a bar.
 const BAR: usize = 12;
-/// Below this width nodes have no place beside broadcasts.
+/// Below this width nodes have no place beside broadcasts, nor the age of the newest segment beside the rest of its edge.
 const WIDE: u16 = 100;
 
 pub(super) fn draw(frame: &mut Frame<'_>, desk: &Desk) {
@@ -67,27 +67,33 @@ fn foot_line(desk: &Desk) -> Line<'_> {
     }
 }
 
+/// Together with the blanks between them and the frame, all but the last are 80 letters.
+const EDGE_COLUMNS: [(&str, Constraint); 9] = [
+    ("edge", Constraint::Min(8)),
+    ("state", Constraint::Length(13)),
+    ("viewers", Constraint::Length(7)),
+    ("Mbit/s", Constraint::Length(7)),
+    ("full", Constraint::Length(BAR as u16 + 5)),
+    ("CPU", Constraint::Length(5)),
+    ("p99", Constraint::Length(7)),
+    ("late", Constraint::Length(7)),
+    ("newest", Constraint::Length(6)),
+];
+
 fn draw_edges(frame: &mut Frame<'_>, area: Rect, desk: &Desk, sight: &Sight) {
-    let head = Row::new(["edge", "state", "viewers", "Mbit/s", "full", "CPU", "p99", "newest"]).dim();
-    let widths = [
-        Constraint::Min(8),
-        Constraint::Length(14),
-        Constraint::Length(8),
-        Constraint::Length(9),
-        Constraint::Length(BAR as u16 + 5),
-        Constraint::Length(5),
-        Constraint::Length(8),
-        Constraint::Length(7),
-    ];
-    let table = Table::new(sight.edges.iter().map(edge_row), widths)
-        .header(head)
+    let shown = if area.width >= WIDE { EDGE_COLUMNS.len() } else { EDGE_COLUMNS.len() - 1 };
+    let columns = &EDGE_COLUMNS[..shown];
+    let rows = sight.edges.iter().map(|edge| Row::new(edge_cells(edge).into_iter().take(shown)));
+    let table = Table::new(rows, columns.iter().map(|(_, width)| *width))
+        .header(Row::new(columns.iter().map(|(name, _)| *name)).dim())
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED))
         .block(Block::bordered().title("edges"));
     let mut state = TableState::new().with_selected(desk.place());
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-fn edge_row(edge: &Edge) -> Row<'_> {
+/// As [`EDGE_COLUMNS`] names them.
+fn edge_cells(edge: &Edge) -> [Cell<'_>; EDGE_COLUMNS.len()] {
     let colour = match edge.state.as_str() {
         "ready" => Color::Green,
         "silent" | "left" | "unreachable" => Color::Red,
@@ -95,7 +101,7 @@ fn edge_row(edge: &Edge) -> Row<'_> {
     };
     let right = |text: String| Cell::from(Line::from(text).right_aligned());
     let none = || "-".to_owned();
-    Row::new(vec![
+    [
         Cell::from(edge.id.as_str()),
         Cell::from(Span::styled(status::state(edge), Style::new().fg(colour))),
         right(edge.viewers.map_or_else(none, |viewers| viewers.to_string())),
@@ -103,8 +109,12 @@ fn edge_row(edge: &Edge) -> Row<'_> {
         Cell::from(edge.filled().map_or_else(none, bar)),
         right(edge.cpu_cores.map_or_else(none, |cores| format!("{cores:.2}"))),
         right(edge.p99_ms.map_or_else(none, |p99| format!("{p99:.1} ms"))),
+        right(edge.lag_ms.map_or_else(none, status::late)).style(match edge.state.as_str() {
+            "lagging" => Style::new().fg(Color::Yellow),
+            _ => Style::new(),
+        }),
         right(edge.newest_segment_age_ms.map_or_else(none, |age| format!("{:.1} s", age as f64 / 1e3))),
-    ])
+    ]
 }
 
 fn bar(part: f64) -> String {
@@ -172,6 +182,8 @@ mod tests {
         desk.see(Sight::default());
         assert!(screen(&desk, 80, 24).contains("no node answers"));
         let mut sight = seen(&["edge1", "edge2"]);
+        sight.edges[0].lag_ms = Some(1240);
+        sight.edges[0].p99_ms = Some(3.24);
         sight.events = vec![Happened {
             number: 1,
             unix_ms: 36_192_000,
@@ -185,12 +197,14 @@ mod tests {
             "2/2 edges ready",
             "█████░░░░░░░  40%",
             "400.0",
+            " 3.2 ms 1240 ms",
             "10:03:12 edge2 is lost",
             "nothing is on the air",
             "q quit",
         ] {
             assert!(shown.contains(part), "{part:?} is not in\n{shown}");
         }
+        assert!(!shown.contains("newest") && screen(&desk, 100, 24).contains("newest"), "where there is room");
         desk.press(Key::Drain);
         let asked = screen(&desk, 80, 24);
         assert!(asked.contains("drain edge1? 12 viewers go to other edges  y yes"), "{asked}");

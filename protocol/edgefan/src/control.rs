@@ -400,6 +400,7 @@ mod tests {
             viewers: 7,
             egress: BitRate(1),
             newest_segment_age_ms: None,
+            lag_ms: None,
             state: EdgeState::Ready,
         });
         assert!(word.stream(&facts("b")) && word.stream(&facts("a")) && !word.stream(&facts("a")));

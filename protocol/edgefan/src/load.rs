@@ -28,6 +28,8 @@ pub struct Load {
     pub viewers: u64,
     /// Age of its newest listed segment's end, over all its broadcasts the oldest; `None` with no broadcast.
     pub newest_segment_age_ms: Option<u64>,
+    /// How late the worst of the last segments of its live broadcasts was complete; `None` while nothing is known of any.
+    pub lag_ms: Option<u64>,
     /// Whether it can take viewers.
     pub state: EdgeState,
 }
@@ -52,6 +54,9 @@ impl Load {
             w.number(3, age);
         }
         w.number(4, self.state as u64);
+        if let Some(lag) = self.lag_ms {
+            w.number(5, lag);
+        }
     }
 
     pub(crate) fn decode(payload: &[u8]) -> Result<Self, WireError> {
@@ -72,6 +77,7 @@ impl Load {
                         _ => EdgeState::NotFed,
                     }
                 }
+                5 => load.lag_ms = Some(field.number()?),
                 _ => {}
             }
         }

@@ -156,10 +156,12 @@ fn message() -> impl Strategy<Value = Message> {
             Message::Skip(Skip { key, start, duration, discontinuity, count, reason })
         },
     );
-    let load = (any::<u64>(), any::<u64>(), option::of(any::<u64>())).prop_map(|(egress, viewers, age)| {
-        let state = EdgeState::Draining;
-        Message::Load(Load { egress: BitRate(egress), viewers, newest_segment_age_ms: age, state })
-    });
+    let some_ms = || option::of(any::<u64>());
+    let load =
+        (any::<u64>(), any::<u64>(), some_ms(), some_ms()).prop_map(|(egress, viewers, age, lag_ms)| {
+            let (egress, state) = (BitRate(egress), EdgeState::Draining);
+            Message::Load(Load { egress, viewers, newest_segment_age_ms: age, lag_ms, state })
+        });
     let keys = vec((any::<u8>(), any::<[u8; 32]>()), 0..3)
         .prop_map(|keys| keys.into_iter().map(|(kid, secret)| TicketKey { kid, secret }).collect::<Vec<_>>());
     let small = prop_oneof![

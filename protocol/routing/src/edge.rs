@@ -43,6 +43,8 @@ pub struct Load {
     pub viewers: u32,
     /// How long ago its newest segment was complete; `None` without any.
     pub newest_segment_age: Option<Duration>,
+    /// How late the worst of its last segments was complete; for the operator, as what follows of it is in `state`.
+    pub lag: Option<Duration>,
     /// What it thinks of itself.
     pub state: State,
 }
@@ -306,14 +308,18 @@ impl Edge {
     }
 
     pub(crate) fn joined_again(&mut self, now: Instant, declared: Declared) {
+        // One that is here has been succeeded by another process, which is filled: it is what it was until that speaks.
+        let is_succeeded = self.left.is_none() && now.saturating_duration_since(self.last_heard) <= SILENCE;
         // The room stays: what was promised before a link broke for a moment is still on its way.
         self.declared = declared;
-        self.load = None;
         self.joined = now;
-        self.ready_since = None;
         self.last_heard = now;
         self.left = None;
-        self.probe = Probe::Reachable { failed: 0 };
+        if !is_succeeded {
+            self.load = None;
+            self.ready_since = None;
+            self.probe = Probe::Reachable { failed: 0 };
+        }
     }
 
     pub(crate) fn left(&mut self, now: Instant) {

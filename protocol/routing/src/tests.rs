@@ -64,7 +64,7 @@ impl Story {
     }
 
     fn load(&mut self, edge: &str, egress: u64, state: State) {
-        let load = Load { egress: mbit(egress), viewers: 7, newest_segment_age: None, state };
+        let load = Load { egress: mbit(egress), viewers: 7, newest_segment_age: None, lag: None, state };
         self.hear(Heard::Load(id(edge), load));
     }
 
@@ -381,6 +381,24 @@ fn an_edge_that_comes_back_has_what_it_tells_again() {
     assert_eq!(story.where_to(), ["b"]);
 }
 
+/// A restart that hands over: the next process joins where the one before it has not left, and says how it is at its
+/// next heartbeat.
+#[test]
+fn an_edge_that_is_succeeded_is_not_unfed_for_a_moment() {
+    let mut story = Story::of(&["a", "b"]);
+    story.join("a", 200);
+    assert_eq!(story.changes(), [""; 0]);
+    assert_eq!(story.where_to(), ["a", "b"]);
+    story.load("a", 0, State::NotFed);
+    assert_eq!(story.changes(), ["a (Ready)>(NotFed)"]);
+    // One that was silent comes back as a stranger.
+    story.load("a", 0, State::Ready);
+    story.pass(SILENCE.as_millis() as u64 + 1);
+    story.changes();
+    story.join("a", 100);
+    assert_eq!(story.changes(), ["a (Silent)>(NotFed)"]);
+}
+
 #[test]
 fn time_alone_wakes_the_router_only_when_something_is_due() {
     let mut story = Story::of(&["a"]);
@@ -394,7 +412,7 @@ fn time_alone_wakes_the_router_only_when_something_is_due() {
 #[test]
 fn a_stranger_is_not_heard() {
     let mut router = Router::new();
-    let load = Load { egress: mbit(1), viewers: 0, newest_segment_age: None, state: State::Ready };
+    let load = Load { egress: mbit(1), viewers: 0, newest_segment_age: None, lag: None, state: State::Ready };
     let refused = router.push(Instant::now(), Heard::Load(id("x"), load));
     assert_eq!(refused, Err(Refused::NotJoined(id("x"))));
 }

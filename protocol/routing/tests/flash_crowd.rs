@@ -58,6 +58,7 @@ fn play(seed: u64, viewers: u64, crowd: Duration, slowest: Duration) -> Outcome 
                     egress: BitRate(*averaged as u64),
                     viewers: begun as u32,
                     newest_segment_age: None,
+                    lag: None,
                     state: State::Ready,
                 };
                 router.push(now, Heard::Load(ids[edge].clone(), load)).unwrap();

@@ -75,6 +75,7 @@ fn play(seed: u64, scene: Scene) -> Outcome {
                     egress: BitRate(sends * RATE),
                     viewers: sends as u32,
                     newest_segment_age: None,
+                    lag: None,
                     state: State::Ready,
                 };
                 for router in &mut routers {
@@ -193,7 +194,13 @@ fn balancers_that_do_not_reckon_with_each_other_would_overfill() {
         for id in &ids {
             let declared = Declared { id: id.clone(), capacity: BitRate(100 * MBIT), weight: 100 };
             router.push(now, Heard::Joined(declared)).unwrap();
-            let load = Load { egress: BitRate(0), viewers: 0, newest_segment_age: None, state: State::Ready };
+            let load = Load {
+                egress: BitRate(0),
+                viewers: 0,
+                newest_segment_age: None,
+                lag: None,
+                state: State::Ready,
+            };
             router.push(now, Heard::Load(id.clone(), load)).unwrap();
             router.push(now, Heard::Stream(id.clone(), tide())).unwrap();
         }

@@ -65,4 +65,4 @@ export const cores = (number: number | null | undefined): string =>
 export const bytes = (number: number | null | undefined): string =>
   number === null || number === undefined ? '–' : number >= 1e9 ? `${(number / 1e9).toFixed(1)} GB` : `${(number / 1e6).toFixed(0)} MB`;
 export const clock = (unixMs: number): string => new Date(unixMs).toLocaleTimeString('en-GB');
-export const some = (count: number, one: string, more: string): string => `${whole(count)} ${count === 1 ? one : more}`;
+export const some = (count: number | null, one: string, more: string): string => `${whole(count)} ${count === 1 ? one : more}`;

@@ -25,6 +25,8 @@ export interface EdgeTold {
   promised_bits?: number | null;
   capacity_bits?: number | null;
   newest_segment_age_ms?: number | null;
+  /** Of its last segments the worst: from when it was made until it was complete there. */
+  lag_ms?: number | null;
   weight?: number;
 }
 
@@ -60,6 +62,8 @@ export interface LaneSaid {
   listed: boolean;
   ended: boolean;
   newest_segment_age_ms: number;
+  lag_ms?: number | null;
+  lags?: boolean;
   bytes_held: number;
 }
 
@@ -79,7 +83,8 @@ export interface Status {
   why?: string;
   draining?: boolean;
   process?: Process;
-  viewers?: number;
+  /** Null while a balancer has not heard of every edge that is there. */
+  viewers?: number | null;
   egress_bits?: number;
   p99_ms?: number | null;
   driver?: string;

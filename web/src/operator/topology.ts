@@ -13,7 +13,7 @@ export interface Spot {
 export interface Scene {
   publishers: { id: string; to: string; bits: number | null }[];
   ingests: Spot[];
-  edges: (Spot & { bits: number; viewers: number; ageMs: number | null; fed: boolean })[];
+  edges: (Spot & { bits: number; viewers: number | null; ageMs: number | null; fed: boolean })[];
   balancers: Spot[];
 }
 

@@ -80,7 +80,7 @@ export function cluster(confirm: Confirm): View {
   const plots = h('div', { class: 'plots' }, h('figure', {}, h('figcaption', {}, 'Viewers, ten minutes'), viewers.element), h('figure', {}, h('figcaption', {}, 'To viewers, ten minutes'), egress.element));
   const drawing = h('div', { class: 'drawing' });
   const drawn = h('section', { 'aria-labelledby': 'flows' }, h('h2', { id: 'flows' }, 'Who feeds whom'), drawing);
-  const edges = table('Edges', ['Edge', 'State', 'Viewers', 'To viewers', 'Filled', 'CPU', '99 of 100 within', 'Newest segment', '']);
+  const edges = table('Edges', ['Edge', 'State', 'Viewers', 'To viewers', 'Filled', 'CPU', '99 of 100 within', 'Newest segment', 'Late by', '']);
   const done = outcome();
   edges.element.append(done.element);
   const broadcasts = table('Broadcasts', ['Broadcast', 'Viewers', 'Codec', 'Ladder', 'Picture group', 'Input', 'Newest segment', 'Ingests']);
@@ -94,9 +94,12 @@ export function cluster(confirm: Confirm): View {
     const ready = all.filter((edge) => edge.state === 'ready').length;
     const sent = all.reduce((sum, edge) => sum + (edge.egress_bits ?? 0), 0);
     const live = told(said);
-    summary.set([whole(said.viewers), rate(sent), `${ready} of ${all.length}`, whole(live.length), said.saturation ?? '–']);
-    viewers.add(said.viewers ?? 0);
-    egress.add(sent);
+    summary.set([whole(said.viewers), all.some((edge) => typeof edge.egress_bits === 'number') ? rate(sent) : '–', `${ready} of ${all.length}`, whole(live.length), said.saturation ?? '–']);
+    // A balancer that has just begun knows of nobody yet: no figure is no zero.
+    if (typeof said.viewers === 'number') {
+      viewers.add(said.viewers);
+      egress.add(sent);
+    }
     drawing.replaceChildren(topology(scene(said), Math.max(300, Math.floor(drawing.clientWidth))));
     edges.empty.textContent = all.length > 0 ? '' : 'No edge has joined. An edge dials its balancers as soon as it is started (edge.lbs).';
     rows(edges.body, all, (edge) => edge.id, (edge) => edgeRow(edge, own(known, 'edge', edge.id), confirm, done));
@@ -127,14 +130,15 @@ function edgeRow(edge: EdgeTold, node: NodeTold | undefined, confirm: Confirm, d
   const button = h('button', { type: 'button' }, drains ? 'Take viewers' : 'Drain');
   button.setAttribute('aria-label', `${drains ? 'Let take viewers again:' : 'Drain'} ${edge.id}`);
   button.addEventListener('click', async () => {
-    const viewers = latest.get(edge.id)?.viewers ?? 0;
-    const question = drains ? `Shall ${edge.id} take viewers again?` : `Drain ${edge.id}? It takes nobody new, and ${some(viewers, 'viewer goes', 'viewers go')} to other edges.`;
+    const viewers = latest.get(edge.id)?.viewers;
+    const who = typeof viewers === 'number' ? some(viewers, 'viewer goes', 'viewers go') : 'its viewers go';
+    const question = drains ? `Shall ${edge.id} take viewers again?` : `Drain ${edge.id}? It takes nobody new, and ${who} to other edges.`;
     if (await confirm(question, drains ? 'Take viewers' : 'Drain')) await done.run(() => turn(`/admin/edges/${encodeURIComponent(edge.id)}/${drains ? 'ready' : 'drain'}`));
   });
   const filled = edge.capacity_bits && edge.egress_bits !== null && edge.egress_bits !== undefined ? edge.egress_bits / edge.capacity_bits : null;
   const standing = edge.standing && edge.standing !== 'active' && !edge.state.startsWith(edge.standing) ? ` (${edge.standing})` : '';
   const age = edge.newest_segment_age_ms;
-  return h('tr', {}, nameCell(edge.id), cell('State', state(edge.state + standing)), cell('Viewers', whole(edge.viewers), 'number'), cell('To viewers', rate(edge.egress_bits), 'number'), cell('Filled', bar(filled)), cell('CPU', cores(node?.cpu_cores), 'number'), cell('99 of 100 within', millis(node?.status?.p99_ms), 'number'), cell('Newest segment', age === null || age === undefined ? '–' : `${seconds(age)} ago`, (age ?? 0) > STALE_MS ? 'number wrong' : 'number'), cell('', node?.answers ? button : ''));
+  return h('tr', {}, nameCell(edge.id), cell('State', state(edge.state + standing)), cell('Viewers', whole(edge.viewers), 'number'), cell('To viewers', rate(edge.egress_bits), 'number'), cell('Filled', bar(filled)), cell('CPU', cores(node?.cpu_cores), 'number'), cell('99 of 100 within', millis(node?.status?.p99_ms), 'number'), cell('Newest segment', age === null || age === undefined ? '–' : `${seconds(age)} ago`, (age ?? 0) > STALE_MS ? 'number wrong' : 'number'), cell('Late by', millis(edge.lag_ms), edge.state === 'lagging' ? 'number wrong' : 'number'), cell('', node?.answers ? button : ''));
 }
 
 function nodeRow(node: NodeTold): HTMLElement {
@@ -160,7 +164,7 @@ export function scene(said: Status): Scene {
   const edges = (said.edges ?? []).map((edge) => {
     const gone = ['silent', 'left', 'unreachable'].includes(edge.state);
     const age = edge.newest_segment_age_ms ?? null;
-    return { id: edge.id, state: gone ? ('gone' as const) : edge.state === 'ready' ? ('well' as const) : ('poor' as const), says: edge.state, bits: gone ? 0 : (edge.egress_bits ?? 0), viewers: gone ? 0 : (edge.viewers ?? 0), ageMs: age, fed: !gone && age !== null && age < STALE_MS };
+    return { id: edge.id, state: gone ? ('gone' as const) : edge.state === 'ready' ? ('well' as const) : ('poor' as const), says: edge.state, bits: gone ? 0 : (edge.egress_bits ?? 0), viewers: gone ? 0 : (edge.viewers ?? null), ageMs: age, fed: !gone && age !== null && age < STALE_MS };
   });
   return { publishers, ingests: ingests.map(spot), edges, balancers: [] };
 }
@@ -178,7 +182,7 @@ export function edge(confirm: Confirm): View {
     const question = drains ? 'Shall this edge take viewers again?' : `Drain this edge? It takes nobody new, and ${some(now?.viewers ?? 0, 'viewer goes', 'viewers go')} to other edges.`;
     if (await confirm(question, drains ? 'Take viewers' : 'Drain')) await done.run(() => turn(drains ? '/admin/ready' : '/admin/drain'));
   });
-  const broadcasts = table('Broadcasts', ['Broadcast', 'State', 'Renditions', 'Newest segment', 'Held']);
+  const broadcasts = table('Broadcasts', ['Broadcast', 'State', 'Renditions', 'Newest segment', 'Late by', 'Held']);
   const log = new Log(true);
   const show = (said: Status, cpu: number | null) => {
     now = said;
@@ -191,7 +195,7 @@ export function edge(confirm: Confirm): View {
     const all = lanes(said);
     broadcasts.empty.textContent = all.length > 0 ? '' : 'No broadcast is here.';
     rows(broadcasts.body, all, (lane) => lane.id, (lane) =>
-      h('tr', {}, nameCell(lane.id), cell('State', state(lane.ended ? 'ended' : lane.fed ? 'fed' : lane.listed ? 'not fed' : 'filling')), cell('Renditions', lane.renditions.join(', ')), cell('Newest segment', `${seconds(lane.newest_segment_age_ms)} ago`, !lane.ended && lane.newest_segment_age_ms > STALE_MS ? 'number wrong' : 'number'), cell('Held', bytes(lane.bytes_held), 'number')),
+      h('tr', {}, nameCell(lane.id), cell('State', state(lane.ended ? 'ended' : lane.lags ? 'lagging' : lane.fed ? 'fed' : lane.listed ? 'not fed' : 'filling')), cell('Renditions', lane.renditions.join(', ')), cell('Newest segment', `${seconds(lane.newest_segment_age_ms)} ago`, !lane.ended && lane.newest_segment_age_ms > STALE_MS ? 'number wrong' : 'number'), cell('Late by', millis(lane.lag_ms), lane.lags ? 'number wrong' : 'number'), cell('Held', bytes(lane.bytes_held), 'number')),
     );
   };
   return { elements: [summary.element, h('div', { class: 'bar' }, links, button), done.element, broadcasts.element, plots, log.element], show };

@@ -82,6 +82,19 @@ impl From<io::Error> for Over {
     }
 }
 
+/// Whether a handshake ended because its bytes were changed on the way. Less counts than in a connection that is up:
+/// whoever speaks no TLS at all, or one that does not suit ours, is to be dialled ever less often.
+pub(super) fn is_garbled_handshake(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(
+        inner,
+        Some(
+            rustls::Error::DecryptError
+                | rustls::Error::AlertReceived(rustls::AlertDescription::BadRecordMac)
+        )
+    )
+}
+
 /// Carries bytes both ways until the connection or the room ends; answers why. Both ends always read: a TLS 1.3
 /// peer that only writes loses its tail at close.
 pub(super) async fn pump(
@@ -148,5 +161,15 @@ mod tests {
         {
             assert!(!Over::from(io::Error::new(kind, "closed")).is_garbled);
         }
+    }
+
+    #[test]
+    fn who_speaks_no_tls_is_no_garbled_handshake() {
+        let by_tls = |error: Error| is_garbled_handshake(&io::Error::new(io::ErrorKind::InvalidData, error));
+        assert!(by_tls(Error::DecryptError));
+        assert!(by_tls(Error::AlertReceived(AlertDescription::BadRecordMac)));
+        assert!(!by_tls(Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)));
+        assert!(!by_tls(Error::AlertReceived(AlertDescription::HandshakeFailure)));
+        assert!(!is_garbled_handshake(&io::Error::from(io::ErrorKind::ConnectionRefused)));
     }
 }

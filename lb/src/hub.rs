@@ -131,6 +131,9 @@ impl Hub {
         match event {
             Event::End => {}
             Event::Aside(is_aside) => {
+                if let Some(peers) = &self.peers {
+                    peers.stand_aside(is_aside);
+                }
                 let ready = fleet.router.edges().filter(|(_, edge)| edge.health(now) == Health::Ready);
                 let ready = ready.filter_map(|(id, edge)| Some((id.clone(), *edge.load()?)));
                 self.held = is_aside.then(|| (now, ready.collect()));

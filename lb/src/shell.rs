@@ -147,12 +147,13 @@ pub fn run_telling(
         let _ = to_hub.send(Event::Control(event));
     })
     .map_err(failed)?;
+    let peers = peers(&settings, &node)?;
     let hub = Hub {
         node: settings.id.0.clone(),
         fleet: fleet.clone(),
         teller: Teller::new(handle.clone()),
         keyring: Keyring::new(ring, settings.tickets.clone(), control.clone(), tls.clone()),
-        peers: peers(&settings, &node)?,
+        peers: peers.clone(),
         held: None,
         discretion: settings.discretion(),
     };
@@ -202,6 +203,9 @@ pub fn run_telling(
     wait_for_an_edge(&node, &fleet);
     let is_handed_over = Arc::new(AtomicBool::new(node.sockets.outlive_us()));
     let predecessor = succession::inherit(&node, &fleet)?;
+    if let Some(peers) = &peers {
+        peers.stand_aside(false);
+    }
     running.accept();
     let l4_stop = L4Stop { stop: node.stop.clone(), within: settings.drain.duration() };
     let l4 = l4::start(&settings.l4, l4_doors, &fleet, &passed, l4_stop).map_err(LbError::L4)?;
@@ -246,7 +250,8 @@ fn peers(settings: &Settings, node: &Node) -> Result<Option<peers::Peers>, LbErr
         peers: settings.peers.iter().map(|peer| peer.0.clone()).collect(),
     };
     let tls = node.certificates.cluster_client_config()?;
-    peers::start(peers, tls).map(Some).map_err(LbError::Thread)
+    let is_aside = node.handover.has_predecessor();
+    peers::start(peers, tls, is_aside).map(Some).map_err(LbError::Thread)
 }
 
 /// The link to the lobby, if there is one.

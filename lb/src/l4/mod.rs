@@ -149,9 +149,10 @@ impl Door {
                 continue;
             };
             let door = Arc::clone(&self);
+            // Counted before its task has its first turn: who stops in between waits for it as well.
+            self.counts.accepted.fetch_add(1, Relaxed);
+            self.counts.open.fetch_add(1, Relaxed);
             tokio::spawn(async move {
-                door.counts.accepted.fetch_add(1, Relaxed);
-                door.counts.open.fetch_add(1, Relaxed);
                 door.serve(client, from).await;
                 door.counts.open.fetch_sub(1, Relaxed);
                 drop(seat);

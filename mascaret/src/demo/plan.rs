@@ -170,7 +170,7 @@ impl Plan {
         format!("\n[operator]\nlisten = \"{operator}\"\n{more}\n[certificates]\ndirectory = {certs}\n")
     }
 
-    /// Where an edge offers its sockets to the next process: who starts it again by hand interrupts nobody.
+    /// Where an edge or a balancer offers its sockets to the next process: who starts it again by hand interrupts nobody.
     fn handover(&self, name: &str) -> String {
         let path = self.directory.join(format!("{name}.sock")).display().to_string();
         if path.len() > SOCKET_PATH_BYTES { String::new() } else { format!("handover = {}\n", quoted(&path)) }
@@ -223,7 +223,7 @@ impl Plan {
             self.at(LOBBY_IP, LOBBY_LINK),
             quoted(&self.ticket_key().display().to_string()),
             quoted(&self.edges_file().display().to_string()),
-            self.common(operator)
+            self.common_and(operator, &self.handover(&name))
         );
         let listens = vec![("http", http), ("https", https), ("control links", control)];
         NodePlan { name, role: "lb", operator, listens, settings }

@@ -40,8 +40,11 @@ pub(super) fn ports_that_are_taken(plan: &Plan) -> Option<String> {
 pub(super) fn prepare(plan: &Plan) -> io::Result<String> {
     fs::create_dir_all(&plan.directory)?;
     node::certs::init(&plan.certificates(), &plan.names()).map_err(io::Error::other)?;
-    // Of a demo before this one: nobody would know why an edge takes no viewers.
-    let _ = fs::remove_file(plan.edges_file());
+    // In the place of what a demo before this one left: nobody would know why an edge takes no viewers.
+    fs::write(
+        plan.edges_file(),
+        "# How edges stand: `mascaret edge drain edge1` and its like write here.\n",
+    )?;
     if !plan.ticket_key().exists() {
         let mut secret = [0_u8; 32];
         getrandom::fill(&mut secret).map_err(io::Error::other)?;

@@ -8,12 +8,13 @@ use node::certs::{CertificateSettings, Certificates};
 use node::directory::NodeId;
 use node::fan::publisher::{self, Publishing};
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -51,8 +52,16 @@ pub(crate) fn get(at: SocketAddr, path: &str) -> Option<(u16, String, String)> {
 }
 
 pub(crate) fn ask(at: SocketAddr, head: &str) -> Option<(u16, String, String)> {
-    let mut socket = TcpStream::connect_timeout(&at, Duration::from_secs(2)).ok()?;
+    exchange(connect(at)?, head)
+}
+
+fn connect(at: SocketAddr) -> Option<TcpStream> {
+    let socket = TcpStream::connect_timeout(&at, Duration::from_secs(2)).ok()?;
     socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    Some(socket)
+}
+
+fn exchange(mut socket: impl Read + Write, head: &str) -> Option<(u16, String, String)> {
     write!(socket, "{head}\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer).ok()?;
@@ -61,12 +70,59 @@ pub(crate) fn ask(at: SocketAddr, head: &str) -> Option<(u16, String, String)> {
     Some((head.get(9..12)?.parse().ok()?, head.to_owned(), body.to_owned()))
 }
 
+/// A balancer's doors for viewers.
+#[derive(Clone, Debug)]
+pub(crate) struct Doors {
+    http: SocketAddr,
+    https: SocketAddr,
+    passed: SocketAddr,
+    certs: PathBuf,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Door {
+    Http,
+    Https,
+    /// What is passed through to an edge.
+    Passed,
+}
+
+impl Doors {
+    /// [`get`] by one of them; with a session of its own where that is private.
+    pub(crate) fn get(&self, door: Door, path: &str) -> Option<(u16, String, String)> {
+        match door {
+            Door::Http => get(self.http, path),
+            Door::Passed => get(self.passed, path),
+            Door::Https => {
+                let certificates =
+                    CertificateSettings { directory: self.certs.clone(), ..Default::default() };
+                let config = Certificates::new(certificates).https_client_config().expect("the CA is there");
+                let name = "localhost".try_into().expect("a name");
+                let session = rustls::ClientConnection::new(config, name).expect("a session");
+                let stream = rustls::StreamOwned::new(session, connect(self.https)?);
+                exchange(stream, &format!("GET {path} HTTP/1.1\r\nHost: x"))
+            }
+        }
+    }
+}
+
 /// A node that does not outlive its test, and where it logs.
 pub(crate) struct Running(Child, PathBuf);
 
 impl Running {
     pub(crate) fn terminate(&self) {
         processes::end(i32::try_from(self.0.id()).expect("a process id is an i32"));
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().expect("it is ours")
+    }
+
+    /// What it has logged.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(&self.1).unwrap_or_default()
     }
 
     pub(crate) fn ended(mut self) {
@@ -80,7 +136,7 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
         if std::thread::panicking() {
-            println!("{}: {}", self.1.display(), std::fs::read_to_string(&self.1).unwrap_or_default());
+            println!("{}: {}", self.1.display(), self.said());
         }
     }
 }
@@ -90,7 +146,7 @@ pub(crate) struct Fleet {
     number: u8,
     pub(crate) directory: tempfile::TempDir,
     nodes: BTreeMap<String, Running>,
-    started: usize,
+    started: Cell<usize>,
     feeding: Option<(Arc<AtomicBool>, JoinHandle<()>, Publishing)>,
 }
 
@@ -98,7 +154,8 @@ impl Fleet {
     /// With the directory at this place.
     pub(crate) fn new(number: u8, at: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut fleet = Self { number, directory, nodes: BTreeMap::new(), started: 0, feeding: None };
+        let mut fleet =
+            Self { number, directory, nodes: BTreeMap::new(), started: Cell::new(0), feeding: None };
         let (_, out) = fleet.runs(&format!("mascaret certs init --dir {ETC}/certs"));
         assert!(out.contains("ca.pem"), "{out}");
         fleet.write("ticket.key", TICKET_KEY);
@@ -108,10 +165,11 @@ impl Fleet {
             format!("[operator]\nlisten = '{operator}'\n@\n[certificates]\ndirectory = {certs:?}\n")
         };
         let lb = format!(
-            "id = 'lb1'\nhttp = '{}'\ncontrol = '{}'\ningests = ['{ingest}']\ncores = 1\nprobe = '200 ms'\n\
+            "id = 'lb1'\nhttp = '{}'\nhttps = '{}'\ncontrol = '{}'\ningests = ['{ingest}']\ncores = 1\nprobe = '200 ms'\n\
              [[l4]]\nlisten = '{}'\nproxy_protocol = true\n\
              [tickets]\nkey = {:?}\n[directory]\nat = '{}'\n{}",
             fleet.lb(),
+            fleet.lb_https(),
             address(number, 7002),
             fleet.passed(),
             fleet.path("ticket.key"),
@@ -143,6 +201,17 @@ impl Fleet {
 
     pub(crate) fn lb(&self) -> SocketAddr {
         address(self.number, 8080)
+    }
+
+    /// The same for who wants to be private.
+    pub(crate) fn lb_https(&self) -> SocketAddr {
+        address(self.number, 8443)
+    }
+
+    /// All of the balancer's.
+    pub(crate) fn doors(&self) -> Doors {
+        let (http, https, passed) = (self.lb(), self.lb_https(), self.passed());
+        Doors { http, https, passed, certs: self.path("certs") }
     }
 
     /// Where the balancer passes connections through to edges, and says whose they are.
@@ -199,20 +268,30 @@ impl Fleet {
 
     /// Starts a node as the page has it. Where one of that name runs already, the new one takes over and that one ends.
     pub(crate) fn starts(&mut self, line: &str) {
-        let settings = line.split_whitespace().find(|word| word.ends_with(".toml")).expect("a settings file");
-        let name = Path::new(settings).file_stem().and_then(|it| it.to_str()).expect("a name").to_owned();
-        self.started += 1;
-        let log = self.path(&format!("{name}-{}.log", self.started));
-        let file = File::create(&log).expect("a log");
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("exec {}", self.here(line))]).stdin(Stdio::null());
-        command.stdout(file.try_clone().expect("one log for both")).stderr(file);
-        let node = Running(node::program::dies_with_us(&mut command).spawn().expect("it starts"), log);
+        let (name, node) = self.begins(line);
         if let Some(former) = self.nodes.insert(name.clone(), node) {
             former.ended();
         }
         let operator = self.operator(&name);
         wait("the node to listen", || get(operator, "/livez").filter(|(status, ..)| *status == 200));
+    }
+
+    /// The same, and nobody waits for anything: its name, and the process.
+    pub(crate) fn begins(&self, line: &str) -> (String, Running) {
+        let settings = line.split_whitespace().find(|word| word.ends_with(".toml")).expect("a settings file");
+        let name = Path::new(settings).file_stem().and_then(|it| it.to_str()).expect("a name").to_owned();
+        let nth = self.started.replace(self.started.get() + 1);
+        let log = self.path(&format!("{name}-{nth}.log"));
+        let file = File::create(&log).expect("a log");
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("exec {}", self.here(line))]).stdin(Stdio::null());
+        command.stdout(file.try_clone().expect("one log for both")).stderr(file);
+        (name, Running(node::program::dies_with_us(&mut command).spawn().expect("it starts"), log))
+    }
+
+    /// What the node of that name has logged.
+    pub(crate) fn log_of(&self, name: &str) -> String {
+        self.nodes[name].said()
     }
 
     pub(crate) fn stops(&mut self, name: &str) {

@@ -77,6 +77,11 @@ pub struct Takeover {
 }
 
 impl Takeover {
+    /// Whether somebody serves who is to be relieved, and has not been asked for.
+    pub fn has_predecessor(&self) -> bool {
+        self.predecessor.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Who is to be relieved, if anybody; once.
     pub fn predecessor(&self) -> Option<handover::Predecessor> {
         self.predecessor.lock().unwrap_or_else(PoisonError::into_inner).take()

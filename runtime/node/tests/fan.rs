@@ -9,7 +9,7 @@ use bytes::Bytes;
 use edgefan::{Address, EdgeFacts, EdgeState, Event, Load, NodeId, SourceId, Standing, TicketKey};
 use media::*;
 use node::certs::{CertificateSettings, Certificates, init};
-use node::fan::control::{client, client::Told, server, server::ControlEvent};
+use node::fan::control::{client, client::Told, peers, server, server::ControlEvent};
 use node::fan::{publisher, subscriber};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -518,6 +518,16 @@ fn of_two_processes_the_later_is_heard_once_it_is_ready_and_nobody_has_left() {
         panic!("{said:?}");
     };
     assert_eq!(hello.edge.as_ref().unwrap().http, "http://later");
+    // The former serves on until it is relieved, and says so; it does not take the word back.
+    for _ in 0..8 {
+        wait(&events, "the later alone", |event| match event {
+            ControlEvent::Load { load, .. } => {
+                assert_eq!(load.viewers, 2);
+                true
+            }
+            event => panic!("{event:?}"),
+        });
+    }
     // The former ends, and that is nobody's business; when the later ends, the edge has left.
     former.stop();
     wait(
@@ -527,4 +537,41 @@ fn of_two_processes_the_later_is_heard_once_it_is_ready_and_nobody_has_left() {
     );
     later.stop();
     wait(&events, "leaving", |event| matches!(event, ControlEvent::Left { .. }));
+}
+
+#[test]
+fn a_balancer_that_stands_aside_lets_go_of_the_others_until_it_is_its_turn() {
+    let cluster = Cluster::new();
+    let settings = server::Settings {
+        node: NodeId::parse("lb2").unwrap(),
+        version: "test".into(),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        ingests: Vec::new(),
+        keys: Vec::new(),
+    };
+    let (sender, events) = channel();
+    let tls = cluster.certificates.cluster_server_config().unwrap();
+    let other = server::start(settings, tls, move |event| drop(sender.send(event))).unwrap();
+    let peers = |is_aside| {
+        let settings = peers::Settings {
+            node: NodeId::parse("lb1").unwrap(),
+            version: "test".into(),
+            peers: vec![other.address().into()],
+        };
+        let tls = cluster.certificates.cluster_client_config().unwrap();
+        peers::start(settings, tls, is_aside).unwrap()
+    };
+    let former = peers(false);
+    wait(&events, "the former", |event| matches!(event, ControlEvent::PeerJoined(_)));
+    // The next process dials only when it is told to: else each would end the other's link.
+    let later = peers(true);
+    former.stand_aside(true);
+    wait(&events, "the former's end", |event| matches!(event, ControlEvent::PeerLeft(_)));
+    later.stand_aside(false);
+    wait(&events, "the later", |event| matches!(event, ControlEvent::PeerJoined(_)));
+    // One that gives up gives the links back.
+    drop(later);
+    wait(&events, "the later's end", |event| matches!(event, ControlEvent::PeerLeft(_)));
+    former.stand_aside(false);
+    wait(&events, "the former again", |event| matches!(event, ControlEvent::PeerJoined(_)));
 }

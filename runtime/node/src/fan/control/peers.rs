@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::watch;
 
 /// A link that lasted this long was a good one: the next wait is short.
 const GOOD_LINK: Duration = Duration::from_secs(2);
@@ -38,9 +39,16 @@ pub struct Peers {
     _thread: Arc<FanThread>,
     words: Sender<PeerWord>,
     seals: Arc<Mutex<Option<PeerWord>>>,
+    aside: Arc<watch::Sender<bool>>,
 }
 
 impl Peers {
+    /// Lets go of the links while a successor has them, or a predecessor still has; of two processes with one name
+    /// each would end the other's.
+    pub fn stand_aside(&self, is_aside: bool) {
+        self.aside.send_replace(is_aside);
+    }
+
     /// Says it to whoever is linked; never waits. SEALS is said to each that comes later too.
     pub fn say(&self, word: PeerWord) {
         if matches!(word, PeerWord::Seals { .. }) {
@@ -51,29 +59,32 @@ impl Peers {
     }
 }
 
-/// Dials, on a thread of its own.
-pub fn start(settings: Settings, tls: Arc<ClientConfig>) -> io::Result<Peers> {
+/// Dials, on a thread of its own; once [`Peers::stand_aside`] says so, if it begins aside.
+pub fn start(settings: Settings, tls: Arc<ClientConfig>, is_aside: bool) -> io::Result<Peers> {
     let (words, said) = channel(PEER_WORDS);
     let seals = Arc::default();
-    let room = (settings, Arc::clone(&seals));
+    let aside = Arc::new(watch::Sender::new(is_aside));
+    let room = (settings, Arc::clone(&seals), aside.subscribe());
     let thread = FanThread::start("peers", Stop::new(), move |stop| async move {
-        let (settings, seals) = room;
-        let room = Rc::new(Room { settings, seals, ends: RefCell::default() });
+        let (settings, seals, aside) = room;
+        let room = Rc::new(Room { settings, seals, aside, ends: RefCell::default() });
         for peer in room.settings.peers.clone() {
             tokio::task::spawn_local(room.clone().keep(peer, tls.clone()));
         }
         tokio::select! {
             () = stop.wait() => {}
             () = room.watch() => {}
+            () = room.let_go() => {}
             () = room.pass_on(said) => stop.wait().await,
         }
     })?;
-    Ok(Peers { _thread: Arc::new(thread), words, seals })
+    Ok(Peers { _thread: Arc::new(thread), words, seals, aside })
 }
 
 struct Room {
     settings: Settings,
     seals: Arc<Mutex<Option<PeerWord>>>,
+    aside: watch::Receiver<bool>,
     ends: RefCell<HashMap<Address, Rc<End>>>,
 }
 
@@ -105,13 +116,31 @@ impl Room {
         }
     }
 
+    /// Closes what is linked whenever we are to stand aside.
+    async fn let_go(&self) {
+        let mut aside = self.aside.clone();
+        while aside.wait_for(|is_aside| *is_aside).await.is_ok() {
+            self.ends
+                .borrow()
+                .values()
+                .for_each(|end| end.gate.close("another process of this balancer has the links"));
+            if aside.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Dials one balancer for ever; it may be gone for days.
     async fn keep(self: Rc<Self>, peer: Address, tls: Arc<ClientConfig>) {
         let mut backoff = Backoff::new();
         let mut is_told = false;
-        loop {
+        let mut aside = self.aside.clone();
+        // The balancer ends with the other half.
+        while aside.wait_for(|is_aside| !is_aside).await.is_ok() {
             let began = Instant::now();
             let why = match dial(&peer, tls.clone()).await {
+                // Aside since it was dialled: nobody would close it any more.
+                Ok(_) if *aside.borrow() => continue,
                 Ok(stream) => {
                     let why = self.run(&peer, stream).await;
                     is_told = false;
@@ -119,6 +148,9 @@ impl Room {
                 }
                 Err(error) => error.to_string(),
             };
+            if *aside.borrow() {
+                continue;
+            }
             if began.elapsed() > GOOD_LINK {
                 backoff.reset();
             }

@@ -419,6 +419,12 @@ impl Room {
         }
     }
 
+    /// Whether no later link of its node speaks.
+    fn is_youngest(&self, id: u64, edge: &Edge) -> bool {
+        let Some(node) = edge.node() else { return false };
+        self.links_of(&node, false).iter().all(|(other, link)| *other <= id || !link.speaks.get())
+    }
+
     /// Links of one node, by age.
     fn links_of(&self, node: &NodeId, is_balancer: bool) -> Vec<(u64, Rc<Edge>)> {
         let edges = self.edges.borrow();
@@ -443,9 +449,9 @@ impl Room {
                 (word, Some(node)) if edge.speaks.get() => self.say(word, node),
                 (word, Some(_)) => {
                     self.note(edge, word);
-                    // Filled: from here on it is the one that is heard.
+                    // Filled: from here on it is the one that is heard, and the elder, which serves on for a moment, is not.
                     let is_filled = |load: Load| matches!(load.state, EdgeState::Ready | EdgeState::Lagging);
-                    if edge.waiting.borrow().load.is_some_and(is_filled) {
+                    if edge.waiting.borrow().load.is_some_and(is_filled) && self.is_youngest(id, edge) {
                         self.speaks_now(edge);
                     }
                 }

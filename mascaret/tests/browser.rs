@@ -2,13 +2,16 @@
 //! the edge they play from.
 //!
 //! Lives here: the stories and what is demanded. Does not live here: the browser (`webdriver`), what our page says of
-//! itself (`page`), a page with hls.js as it comes (`plain`), troubles between the browser and an edge (`trouble`), the
-//! cluster and its processes (`stage`). Without Chromium, or without the helper that links FFmpeg, nothing is tested,
-//! and that is said.
+//! itself (`page`), a page with hls.js as it comes (`plain`), a crowd that watches too (`beside`), troubles between the
+//! browser and an edge (`trouble`), the cluster and its processes (`stage`). Without Chromium, or without the helper
+//! that links FFmpeg, nothing is tested, and that is said.
 //!
 //! `MASCARET_BROWSER=all` has every trouble there is; `MASCARET_BROWSER_RUNS=10` has so many edges killed and so many
-//! hung, one after the other.
+//! hung, one after the other. A few simulated viewers watch from the same edges; `MASCARET_BROWSER_VIEWERS=500` for a
+//! release, and `MASCARET_BROWSER_RUNG=lowest` where the machine has no room for what they would choose.
 
+#[path = "browser/beside.rs"]
+mod beside;
 #[path = "browser/builtin.rs"]
 mod builtin;
 #[path = "browser/page.rs"]
@@ -24,6 +27,7 @@ mod webdriver;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use beside::{Beside, Worst};
 use page::{moment, watch};
 use stage::cluster::{Cluster, Wanted, has_transcode};
 use stage::processes;
@@ -32,6 +36,8 @@ use webdriver::Browser;
 
 /// Ports of its own, so that a demo that somebody is watching goes on.
 const PORT_OFFSET: u16 = 23_000;
+/// Viewers beside the page, where nobody says how many.
+const VIEWERS: u32 = 40;
 /// As long as every edge is watched that something happens to: what is held is used up after 6 s.
 const TROUBLED: Duration = Duration::from_secs(10);
 /// The same for the page that begins three target durations behind the end, as little as there is.
@@ -45,30 +51,40 @@ fn players_go_on_whatever_happens_to_their_edge() {
     if !has_transcode() {
         return;
     }
-    let runs =
-        std::env::var("MASCARET_BROWSER_RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(0_u32);
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+    let runs = number("MASCARET_BROWSER_RUNS").unwrap_or(0);
+    let viewers = number("MASCARET_BROWSER_VIEWERS").unwrap_or(VIEWERS);
     let is_all = std::env::var("MASCARET_BROWSER").is_ok_and(|text| text == "all");
-    let lasts = 240 + u64::from(runs) * 45;
+    let lasts = 240 + u64::from(runs) * 75;
     let cluster = Cluster::start(Wanted { port_offset: PORT_OFFSET, edges: 4, lasts, words: &[] });
     let browser = Browser::start(&driver, &[]);
     cluster.wait_until_fed();
     // A viewer begins three target durations behind the end: as many there must be, and one to spare.
     stage::wait_for_segments(cluster.edges.iter().map(|(_, at)| &**at), "tide", 4);
 
+    let mut worst = Worst::default();
+    let mut beside = Beside::comes(&cluster, viewers);
     it_plays_through_the_balancer(&browser, &cluster);
-    it_goes_on_when_its_edge_is_killed(&browser, &cluster);
-    it_goes_on_when_its_edge_hangs(&browser, &cluster);
+    beside.settles();
+    it_goes_on_when_its_edge_is_killed(&browser, &cluster, &mut beside);
+    it_goes_on_when_its_edge_hangs(&browser, &cluster, &mut beside);
+    beside.leaves(&mut worst);
     for run in 0..runs {
+        println!("run {} of {runs}", run + 1);
+        let mut beside = Beside::comes(&cluster, viewers);
+        beside.settles();
         // At another place in a segment each time.
         sleep(Duration::from_millis(200) * (run % 10));
-        it_goes_on_when_its_edge_is_killed(&browser, &cluster);
+        it_goes_on_when_its_edge_is_killed(&browser, &cluster, &mut beside);
         sleep(Duration::from_millis(300) * (run % 7));
-        it_goes_on_when_its_edge_hangs(&browser, &cluster);
+        it_goes_on_when_its_edge_hangs(&browser, &cluster, &mut beside);
+        beside.leaves(&mut worst);
     }
+    worst.is_told(viewers);
     an_unknown_broadcast_is_said_to_be_unknown(&browser, &cluster);
     the_built_in_page_goes_on_too(&browser, &cluster);
     if is_all {
-        hls_js_as_it_comes_goes_on_too(&browser, &cluster);
+        hls_js_as_it_comes_goes_on_too(&browser, &cluster, viewers);
     }
     drop(browser);
 
@@ -96,10 +112,11 @@ fn it_plays_through_the_balancer(browser: &Browser, cluster: &Cluster) {
     assert_eq!(page::notes(browser), "[]", "nothing was lost that it could have found again");
 }
 
-fn it_goes_on_when_its_edge_is_killed(browser: &Browser, cluster: &Cluster) {
+fn it_goes_on_when_its_edge_is_killed(browser: &Browser, cluster: &Cluster, beside: &mut Beside) {
     let before = moment(browser);
     let edge = cluster.edge_at(&before.edge);
     cluster.kill(&edge);
+    beside.loses(&format!("{edge} killed"));
     watch(browser, TROUBLED, &format!("{edge} killed"));
     let after = moment(browser);
     assert_ne!(after.edge, before.edge, "the page is still at the edge that is no more");
@@ -107,11 +124,12 @@ fn it_goes_on_when_its_edge_is_killed(browser: &Browser, cluster: &Cluster) {
     cluster.revive(&edge);
 }
 
-fn it_goes_on_when_its_edge_hangs(browser: &Browser, cluster: &Cluster) {
+fn it_goes_on_when_its_edge_hangs(browser: &Browser, cluster: &Cluster, beside: &mut Beside) {
     let before = moment(browser);
     let edge = cluster.edge_at(&before.edge);
     let process = cluster.process_of(&edge);
     processes::hang(process);
+    beside.loses(&format!("{edge} hangs"));
     watch(browser, TROUBLED, &format!("{edge} hangs"));
     let after = moment(browser);
     processes::go_on(process);
@@ -135,17 +153,20 @@ fn it_goes_on_in(trouble: Trouble, browser: &Browser, cluster: &Cluster, edges: 
     }
 }
 
-fn hls_js_as_it_comes_goes_on_too(browser: &Browser, cluster: &Cluster) {
+fn hls_js_as_it_comes_goes_on_too(browser: &Browser, cluster: &Cluster, viewers: u32) {
     let Some(server) = plain::Server::start() else {
         return println!("skipped: hls.js is not in web/node_modules (make web)");
     };
     let playlist = cluster.playlist("tide");
     let is_steered = cluster.entry("tide").contains("#EXT-X-CONTENT-STEERING");
+    let mut beside = Beside::comes(cluster, viewers);
+    beside.settles();
     for run in 0..3 {
         sleep(Duration::from_millis(700) * run);
         server.open(browser, &playlist);
         let edge = cluster.edge_at(&format!("http://{}", server.edge(browser)));
         cluster.kill(&edge);
+        beside.loses(&format!("{edge} killed"));
         let (away, stalled) = server.away(browser, Duration::from_secs(12));
         println!("hls.js, {edge} killed: first segment elsewhere after {away:?}, stalled for {stalled:?}");
         assert!(away.is_some_and(|away| away < Duration::from_secs(6)), "{away:?}\n{}", server.told(browser));
@@ -153,6 +174,7 @@ fn hls_js_as_it_comes_goes_on_too(browser: &Browser, cluster: &Cluster) {
         cluster.revive(&edge);
     }
     if !is_steered {
+        beside.leaves(&mut Worst::default());
         return println!("skipped: hls.js and an edge that hangs, since no balancer steers");
     }
     for run in 0..3 {
@@ -161,12 +183,14 @@ fn hls_js_as_it_comes_goes_on_too(browser: &Browser, cluster: &Cluster) {
         let edge = cluster.edge_at(&format!("http://{}", server.edge(browser)));
         let process = cluster.process_of(&edge);
         processes::hang(process);
+        beside.loses(&format!("{edge} hangs"));
         let (away, stalled) = server.away(browser, Duration::from_secs(15));
         processes::go_on(process);
         println!("hls.js, {edge} hangs: first segment elsewhere after {away:?}, stalled for {stalled:?}");
         // Notified within 1.5 s, told within a TTL of 5 s, and a segment's time.
         assert!(away.is_some_and(|away| away < Duration::from_secs(9)), "{away:?}\n{}", server.told(browser));
     }
+    beside.leaves(&mut Worst::default());
 }
 
 /// The page that needs no node: a player of its own over the same hedged requests.

@@ -1,4 +1,4 @@
-//! Two ingests, one picture, as real processes: ffmpeg publishes, ingests are killed, and at two edges every segment is
+//! Two ingests, one picture, as real processes: ffmpeg publishes, ingests are killed, and at four edges every segment is
 //! there, once, the same.
 //!
 //! `MASCARET_TWIN_MINUTES` makes the kills last that long (30 for a release, with 20 kills); a few seconds by default.
@@ -23,8 +23,10 @@ use std::time::{Duration, Instant};
 mod page;
 
 const MASCARET: &str = env!("CARGO_BIN_EXE_mascaret");
+const EDGES: usize = 4;
+const RENDITIONS: [&str; 2] = ["source", "180p"];
 
-/// A child that does not outlive its test.
+/// A child that does not outlive its test, nor the test's process.
 struct Running(Child);
 
 impl Running {
@@ -47,7 +49,7 @@ impl Drop for Running {
     }
 }
 
-/// Two ingests and two edges, on addresses of their own.
+/// Two ingests and their edges, on addresses of their own.
 struct Cluster {
     directory: tempfile::TempDir,
     net: u8,
@@ -65,7 +67,7 @@ impl Cluster {
         node::certs::init(&directory.path().join("certs"), &["localhost".into()]).unwrap();
         let mut cluster = Self { directory, net, ingests: [None, None], edges: Vec::new() };
         (0..2).for_each(|nth| cluster.start_ingest(nth));
-        for nth in 0..2_u8 {
+        for nth in 0..EDGES {
             let ip = format!("127.{net}.1.{}", 21 + nth);
             let ingests: Vec<String> = (0..2).map(|nth| cluster.at(nth, 7001)).collect();
             let text =
@@ -111,13 +113,10 @@ impl Cluster {
             "lb" => (page::line("mascaret lb --settings lb.toml"), "lb.toml"),
             _ => (page::line("mascaret edge --settings edge.toml"), "edge.toml"),
         };
-        let child = line
-            .here(Path::new(MASCARET), &[(named, &file.display().to_string())])
-            .env("MASCARET_TRANSCODE", node::program::transcode(None).unwrap())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn();
-        Running(child.unwrap())
+        let mut command = line.here(Path::new(MASCARET), &[(named, &file.display().to_string())]);
+        command.env("MASCARET_TRANSCODE", node::program::transcode(None).unwrap());
+        command.stdout(Stdio::null()).stderr(log);
+        Running(node::program::dies_with_us(&mut command).spawn().unwrap())
     }
 
     /// A balancer, and an edge that knows nobody else: as the chapter "Start" has them.
@@ -177,8 +176,9 @@ impl Cluster {
     }
 
     fn show_logs(&self) {
-        for name in ["ingest0", "ingest1", "edge0", "edge1"] {
-            let text = std::fs::read_to_string(self.log(name)).unwrap_or_default();
+        let ingests = (0..2).map(|nth| format!("ingest{nth}"));
+        for name in ingests.chain((0..EDGES).map(|nth| format!("edge{nth}"))) {
+            let text = std::fs::read_to_string(self.log(&name)).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
             eprintln!("── {name}\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
         }
@@ -220,7 +220,8 @@ struct Seen {
     /// By rendition and edge: the first and the last number listed.
     last: BTreeMap<(String, usize), (u64, u64)>,
     discontinuities: BTreeSet<u64>,
-    faults: Vec<String>,
+    /// Each once, though a playlist is looked at again and again.
+    faults: BTreeSet<String>,
 }
 
 impl Seen {
@@ -242,7 +243,7 @@ impl Seen {
                 discontinuity += 1;
                 self.discontinuities.insert(discontinuity);
             } else if line.starts_with("#EXT-X-GAP") {
-                self.faults.push(format!("{place}: {at} is a gap"));
+                self.faults.insert(format!("{place}: {at} is a gap"));
             } else if line.starts_with("#EXTINF") || line.starts_with("#EXT-X-PROGRAM-DATE-TIME") {
                 facts.push_str(line);
             } else if !line.starts_with('#') && !line.is_empty() {
@@ -252,7 +253,9 @@ impl Seen {
                         Some(body) => {
                             place_of_it.insert((std::mem::take(&mut facts), Sha256::digest(&body).into()));
                         }
-                        None => self.faults.push(format!("{place}: {line} is listed and not there")),
+                        None => {
+                            self.faults.insert(format!("{place}: {line} is listed and not there"));
+                        }
                     }
                 }
                 facts.clear();
@@ -261,10 +264,10 @@ impl Seen {
         }
         let known = self.last.entry((rendition.to_owned(), edge)).or_insert((first, at));
         if at < known.1 || first < known.0 {
-            self.faults.push(format!("{place}: went back from {known:?} to {first}, {at}"));
+            self.faults.insert(format!("{place}: went back from {known:?} to {first}, {at}"));
         }
         if first > known.1 {
-            self.faults.push(format!("{place}: {} to {first} were never listed", known.1));
+            self.faults.insert(format!("{place}: {} to {first} were never listed", known.1));
         }
         *known = (first, at.max(known.1));
     }
@@ -280,7 +283,7 @@ impl Seen {
     }
 
     fn shared(&self) -> usize {
-        self.segments.values().filter(|of| of.len() == 2).count()
+        self.segments.values().filter(|of| of.len() == EDGES).count()
     }
 }
 
@@ -289,7 +292,7 @@ struct Addresses {
     edges: Vec<String>,
 }
 
-/// Watches both edges until it is told to stop.
+/// Watches all edges until it is told to stop.
 struct Watching {
     seen: Arc<Mutex<Seen>>,
     stop: Arc<AtomicBool>,
@@ -299,12 +302,12 @@ struct Watching {
 impl Watching {
     fn start(cluster: &Cluster) -> Self {
         let (seen, stop) = (Arc::new(Mutex::new(Seen::default())), Arc::new(AtomicBool::new(false)));
-        let addresses = Addresses { edges: (0..2).map(|nth| cluster.edge(nth)).collect() };
+        let addresses = Addresses { edges: (0..EDGES).map(|nth| cluster.edge(nth)).collect() };
         let (sees, stops) = (seen.clone(), stop.clone());
         let thread = std::thread::spawn(move || {
             while !stops.load(Ordering::Relaxed) {
-                for rendition in ["source", "180p"] {
-                    (0..2).for_each(|edge| sees.lock().unwrap().look(&addresses, rendition, edge));
+                for rendition in RENDITIONS {
+                    (0..EDGES).for_each(|edge| sees.lock().unwrap().look(&addresses, rendition, edge));
                 }
                 std::thread::sleep(Duration::from_millis(200));
             }
@@ -322,7 +325,8 @@ impl Watching {
         let until = self.newest() + segments;
         cluster.wait(&format!("{segments} more segments"), || {
             let seen = self.seen.lock().unwrap();
-            (seen.last.len() == 4 && seen.last.values().all(|(_, last)| *last >= until)).then_some(())
+            let are_all = seen.last.len() == EDGES * RENDITIONS.len();
+            (are_all && seen.last.values().all(|(_, last)| *last >= until)).then_some(())
         });
     }
 
@@ -331,7 +335,7 @@ impl Watching {
         self.thread.take().unwrap().join().unwrap();
         let seen = std::mem::take(&mut *self.seen.lock().unwrap());
         let faults: Vec<String> = seen.faults.iter().cloned().chain(seen.differences()).collect();
-        let differed: u64 = (0..2).filter_map(|nth| differed(cluster, nth)).sum();
+        let differed: u64 = (0..EDGES).filter_map(|nth| differed(cluster, nth)).sum();
         if !faults.is_empty() || differed > 0 {
             cluster.show_logs();
             panic!("{differed} second copies differed; {}", faults.join("\n"));
@@ -354,14 +358,10 @@ const ENCODE: &str = "-map 0:v -map 1:a -c:v libx264 -preset ultrafast -pix_fmt 
                       -sc_threshold 0 -c:a aac -ac 2 -flags +global_header";
 
 fn ffmpeg(words: &str, output: &[&str]) -> Running {
-    let child = Command::new("ffmpeg")
-        .args(words.split_whitespace())
-        .args(output)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    Running(child.expect("ffmpeg is installed"))
+    let mut command = Command::new("ffmpeg");
+    command.args(words.split_whitespace()).args(output).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    Running(node::program::dies_with_us(&mut command).spawn().expect("ffmpeg is installed"))
 }
 
 /// One encoder, both ingests; each connection comes back by itself.
@@ -423,7 +423,7 @@ fn an_ingest_killed_with_both_fed_is_not_seen_by_anybody() {
     cluster.leader(true);
     watching.more(&cluster, 4);
     let seen = watching.end(&cluster);
-    println!("{kills} kills, seed {seed}: {} segments, the same at both edges", seen.shared());
+    println!("{kills} kills, seed {seed}: {} segments, the same at all edges", seen.shared());
     assert_eq!(seen.discontinuities.len(), 1, "{:?}", seen.discontinuities);
     assert!(seen.shared() >= 20, "{} segments", seen.shared());
 }
@@ -556,6 +556,6 @@ fn an_encoder_killed_every_ten_seconds_changes_no_byte() {
     }
     watching.more(&cluster, 3);
     let seen = watching.end(&cluster);
-    println!("{kills} encoders killed, {} segments the same at both edges", seen.shared());
+    println!("{kills} encoders killed, {} segments the same at all edges", seen.shared());
     assert_eq!(seen.discontinuities.len(), 1);
 }

@@ -31,6 +31,8 @@ const FLAGS: [&str; 10] = [
 
 /// One command; a new session starts Chromium, which takes seconds on a busy machine.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// Bytes kept of what it says, for whoever has to find out why it does not start.
+const SAID_MAX: usize = 4096;
 /// An answer's bytes, at most: what the stories ask for are a few kilobytes.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
 
@@ -64,14 +66,21 @@ impl Browser {
         let lines = BufReader::new(driver.0.stdout.take().expect("a pipe")).lines();
         let (tell, port) = channel();
         // Reads on to the end, so that the driver never writes against a full pipe.
-        std::thread::spawn(move || {
+        let reads = std::thread::spawn(move || {
+            let mut said = String::new();
             for line in lines.map_while(Result::ok) {
-                if let Some(port) = port_in(&line) {
-                    let _ = tell.send(port);
+                match port_in(&line) {
+                    Some(port) => drop(tell.send(port)),
+                    None if said.len() < SAID_MAX => said = said + &line + "\n",
+                    None => {}
                 }
             }
+            said
         });
-        let port = port.recv_timeout(ANSWER_MAX).expect("chromedriver says its port");
+        let port = port.recv_timeout(ANSWER_MAX).unwrap_or_else(|error| {
+            let _ = driver.0.kill();
+            panic!("chromedriver says no port, {error}: {}", reads.join().unwrap_or_default())
+        });
         let mut browser = Self { port, session: String::new(), driver: Some(driver), profile };
         let mut flags: Vec<String> = FLAGS.map(str::to_owned).into();
         flags.extend_from_slice(more);

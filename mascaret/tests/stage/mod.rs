@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs of it")]
 
 pub(crate) mod cluster;
+pub(crate) mod crowd;
 pub(crate) mod processes;
 
 use std::io::{Read, Write};

@@ -27,6 +27,11 @@ fn on_a_thousand_days_every_law_holds() {
 #[test]
 fn days_that_broke_a_law_once_hold_now() {
     for (seed, what) in [
+        (10_982, "night fell before an edge that had lagged was calm for long enough"),
+        (
+            46_306,
+            "what waited in a narrow line came 16 s before the night, and the edge that lagged was not calm yet",
+        ),
         (60_821, "a restarted edge listed a longer window than before it was killed (decision 22)"),
         (68_411, "a viewer laid one edge's count of discontinuities to another"),
         (82_745, "a restarted edge counted discontinuities otherwise (decision 22)"),

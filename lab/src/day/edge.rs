@@ -378,7 +378,7 @@ impl Day {
         match event {
             Event::Complete { key, hash, body, source, .. } => {
                 self.say(|| format!("edge{index} has {key} by ingest{}", source.0));
-                if let Err((law, what)) = self.laws.complete(index, key, *hash, body) {
+                if let Err((law, what)) = self.laws.complete(index, key, *hash, body, self.now) {
                     self.breaks(law, what);
                 }
                 if self.edges[index].subscriber.is_of_an_old_term(*source, key, self.clock()) {

@@ -126,8 +126,9 @@ pub(crate) struct Weather {
 const NOON: Micros = 17 * SECOND;
 /// Faults are over by then.
 const DUSK: Micros = 30 * SECOND;
-/// Everybody has had time to come back: backoffs of 2 s, a window of 12 s.
-const NIGHT: Micros = 48 * SECOND;
+/// Everybody has had time to come back: backoffs of 2 s, a window of 12 s; and an edge that lagged the 16 s in which
+/// nothing may come late, after what the fault has held back.
+const NIGHT: Micros = 52 * SECOND;
 
 impl Weather {
     /// Nothing happens to an ingest, nor between the two.

@@ -4,6 +4,7 @@
 //! cargo run --release -p lab -- seeds --from 0 --count 100000 --jobs 2
 //! cargo run -p lab -- replay --seed 17 --trace --until 4000
 //! sudo target/release/lab matrix --only 'edge/*'
+//! sudo target/release/lab matrix --long --missing
 //! ```
 
 use clap::{Parser, Subcommand};
@@ -67,6 +68,9 @@ enum Verb {
         /// As short as a cell can be and still say something.
         #[arg(long)]
         brisk: bool,
+        /// Goes on where another run ended: cells alone of which the results have no row.
+        #[arg(long)]
+        missing: bool,
         /// Says the cells' names and does nothing.
         #[arg(long)]
         list: bool,
@@ -98,10 +102,10 @@ fn main() -> ExitCode {
             matrix::names().iter().for_each(|name| println!("{name}"));
             ExitCode::SUCCESS
         }
-        Verb::Matrix { only, seed, viewers, results, program, faketime, long, brisk, .. } => {
+        Verb::Matrix { only, seed, viewers, results, program, faketime, long, brisk, missing, .. } => {
             let beside = || std::env::current_exe().ok().and_then(|us| Some(us.parent()?.join("mascaret")));
             let program = program.or_else(beside).unwrap_or_else(|| "mascaret".into());
-            strike(&matrix::Plan { only, seed, viewers, results, program, faketime, long, brisk })
+            strike(&matrix::Plan { only, seed, viewers, results, program, faketime, long, brisk, missing })
         }
     }
 }

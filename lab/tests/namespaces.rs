@@ -31,6 +31,7 @@ fn an_edge_and_a_balancer_are_killed_and_no_viewer_stalls() {
         faketime: PathBuf::new(),
         long: false,
         brisk: true,
+        missing: false,
     };
     let holds = match matrix::run(&plan, &Stop::new()) {
         Err(error) if error.to_string().contains("another lab") => {

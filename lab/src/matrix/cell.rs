@@ -28,8 +28,10 @@ pub(crate) enum Trouble {
     Late,
     /// 1 Mbit/s, each way.
     Narrow,
-    /// One in fifty segments between nodes has another byte in it.
+    /// One in two hundred segments between nodes has another byte in it: TLS ends each link once or twice a second.
     CorruptByte,
+    /// One in fifty: ten times a second.
+    CorruptOften,
     /// The wall clock goes an hour on.
     ClockStep,
     /// Killed and started five times.
@@ -98,6 +100,7 @@ impl fmt::Display for Cell {
             Trouble::Late => "200ms",
             Trouble::Narrow => "1mbit",
             Trouble::CorruptByte => "corrupt-byte",
+            Trouble::CorruptOften => "corrupt-often",
             Trouble::ClockStep => "clock-step",
             Trouble::RestartStorm => "restart-storm",
             Trouble::AllGone => "all-gone-5min",
@@ -127,6 +130,7 @@ pub(crate) fn cells() -> Vec<Cell> {
     for trouble in EVERYBODYS {
         cell(Target::Ingest, trouble, NOTHING);
     }
+    cell(Target::Ingest, CorruptOften, NOTHING);
     for (trouble, promise) in [
         (Sigkill, left(6.5)),
         (Sigstop, left(6.5)),
@@ -138,6 +142,7 @@ pub(crate) fn cells() -> Vec<Cell> {
         // The edge's own viewers share it with its feed; those who find it slow go.
         (Narrow, Promise { stall_ratio_max: 0.05, ..NOTHING }),
         (CorruptByte, NOTHING),
+        (CorruptOften, NOTHING),
         (ClockStep, NOTHING),
         (RestartStorm, NOTHING),
     ] {
@@ -206,6 +211,6 @@ mod tests {
         let count = names.len();
         names.sort();
         names.dedup();
-        assert_eq!((names.len(), count), (47, 47));
+        assert_eq!((names.len(), count), (49, 49));
     }
 }

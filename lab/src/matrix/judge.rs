@@ -1,4 +1,6 @@
-//! What viewers saw, against what was promised; and how it is told.
+//! What viewers saw, against what was promised.
+//!
+//! Does not live here: where it is kept (`record`).
 
 use super::cell::Cell;
 use serde_json::{Value, json};
@@ -142,35 +144,6 @@ pub(crate) fn judge(cell: &Cell, seen: &Seen) -> Verdict {
         "not_ready_seconds": seconds(seen.not_ready),
     });
     Verdict { name: cell.to_string(), wrong, line }
-}
-
-/// The table, as Markdown.
-pub(crate) fn markdown(verdicts: &[Verdict], about: &str) -> String {
-    let mut text = format!("# The fault matrix\n\n{about}\n\n");
-    text += "| cell | holds | stalls | stalled | errors | faults | gaps | switched | bytes compared, differing | left after | new viewer's edge | well again after |\n";
-    text += "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
-    for Verdict { name, wrong, line } in verdicts {
-        let shown = |key: &str| match &line[key] {
-            Value::Null => "–".to_owned(),
-            value => value.to_string(),
-        };
-        let holds = if wrong.is_empty() { "yes".to_owned() } else { format!("**no**: {}", wrong.join("; ")) };
-        let stalled = line["stall_ratio"].as_f64().unwrap_or(0.0) * 100.0;
-        text += &format!(
-            "| {name} | {holds} | {} | {stalled:.2} % | {} | {} | {} | {} | {}, {} | {} s | {} ms | {} s |\n",
-            shown("stalls"),
-            shown("errors"),
-            shown("faults"),
-            shown("gaps"),
-            shown("switched"),
-            shown("compared"),
-            shown("differing"),
-            shown("left_seconds"),
-            shown("entry_ms"),
-            shown("well_after_seconds"),
-        );
-    }
-    text
 }
 
 #[cfg(test)]

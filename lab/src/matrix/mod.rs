@@ -1,21 +1,24 @@
 //! The fault matrix: real processes in network namespaces, struck one by one, watched by `mascaret loadtest`.
 //!
 //! Lives here: the order of a cell: warm-up, fault, healing, judgement. Does not live here: what runs where (`cluster`),
-//! which cells there are (`cell`), what is a success (`judge`), what joins the namespaces (`switch`).
+//! which cells there are (`cell`), what is a success (`judge`), where it is kept (`record`), what joins the namespaces
+//! (`switch`).
 
 mod cell;
 mod cluster;
 mod judge;
+mod record;
 
 use crate::space;
 use crate::switch::Rule;
 use cell::{Cell, Target, Trouble, cells, fits};
 use cluster::{Cluster, edge_at};
 use indicatif::{ProgressBar, ProgressStyle};
-use judge::{Seen, Verdict, judge, markdown};
+use judge::{Seen, Verdict, judge};
 use node::Stop;
+use record::{Manner, Record};
 use rustix::fs::{FlockOperation, flock};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -43,6 +46,14 @@ pub struct Plan {
     pub long: bool,
     /// As short as a cell can be and still say something.
     pub brisk: bool,
+    /// Those alone of which the results have no row of this manner: a run goes on where another ended.
+    pub missing: bool,
+}
+
+impl Plan {
+    fn manner(&self) -> Manner {
+        Manner { is_brisk: self.brisk, seed: self.seed, viewers: self.viewers }
+    }
 }
 
 /// Until viewers hold what they hold.
@@ -79,10 +90,13 @@ pub fn run(plan: &Plan, stop: &Stop) -> io::Result<bool> {
     }
     node::descriptors::raise();
     let has_etcd = cluster::has_etcd();
+    let record = Record::read(&plan.results)?;
+    let is_there = |cell: &Cell| record.has(&plan.manner().title(&cell.to_string()));
     let is_chosen = |cell: &Cell| {
         let is_named = plan.only.iter().any(|pattern| fits(pattern, &cell.to_string()));
         (is_named || (plan.only.is_empty() && (plan.long || !cell.is_long())))
             && (has_etcd || cell.target != Target::Etcd)
+            && !(plan.missing && is_there(cell))
     };
     let chosen: Vec<Cell> = cells().into_iter().filter(is_chosen).collect();
     fs::create_dir_all(&plan.results)?;
@@ -92,7 +106,7 @@ pub fn run(plan: &Plan, stop: &Stop) -> io::Result<bool> {
     let style = ProgressStyle::with_template("{bar:20} {pos}/{len} {elapsed_precise} {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(500));
-    let mut lab = Lab { plan, stop, directory, cluster: None, began: Instant::now() };
+    let mut lab = Lab { plan, stop, directory, cluster: None, began: Instant::now(), record };
     let mut verdicts = Vec::new();
     for cell in &chosen {
         if stop.is_stopping() {
@@ -111,12 +125,12 @@ pub fn run(plan: &Plan, stop: &Stop) -> io::Result<bool> {
         }
         let verdict = judge(cell, &seen);
         match bar.is_hidden() {
-            true => println!("{}", line(&verdict)),
+            true => println!("{}/{} {}", verdicts.len() + 1, chosen.len(), line(&verdict)),
             false => bar.println(line(&verdict)),
         }
         bar.inc(1);
+        lab.tell(&verdict)?;
         verdicts.push(verdict);
-        lab.tell(&verdicts)?;
     }
     bar.finish_and_clear();
     let failed = verdicts.iter().filter(|verdict| !verdict.wrong.is_empty()).count();
@@ -156,6 +170,7 @@ struct Lab<'a> {
     directory: PathBuf,
     cluster: Option<Cluster>,
     began: Instant,
+    record: Record,
 }
 
 impl Lab<'_> {
@@ -268,16 +283,22 @@ impl Lab<'_> {
         Ok(seen)
     }
 
-    fn tell(&self, verdicts: &[Verdict]) -> io::Result<()> {
+    /// After every cell: what was run stays, whatever comes.
+    fn tell(&mut self, verdict: &Verdict) -> io::Result<()> {
+        let (manner, ordinary) = (self.plan.manner(), Manner::ORDINARY);
+        let title = manner.title(&verdict.name);
+        self.record.put(&title, verdict);
         let about = format!(
-            "{} viewers, seed {}; a fault lasts 10 s where its name says nothing else, and viewers are judged over 16 s more. \
-             They are those of `mascaret loadtest`: players with the page's patience, without its hedges.",
-            self.plan.viewers, self.plan.seed,
+            "{} viewers, seed {}, where a row says nothing else; a fault lasts 10 s where its name says nothing else \
+             (7 s in rows marked \"short\"), and viewers are judged over 16 s more. They are those of `mascaret \
+             loadtest`: players with the page's patience, without its hedges.",
+            ordinary.viewers, ordinary.seed,
         );
-        fs::write(self.plan.results.join("matrix.md"), markdown(verdicts, &about))?;
-        let lines: Vec<Value> = verdicts.iter().map(|verdict| verdict.line.clone()).collect();
-        let all = json!({ "seed": self.plan.seed, "viewers": self.plan.viewers, "cells": lines });
-        fs::write(self.plan.results.join("matrix.json"), format!("{all:#}\n"))
+        record::replace(&self.plan.results.join("matrix.md"), &self.record.markdown(&about))?;
+        let json = self.plan.results.join("matrix.json");
+        let before = fs::read_to_string(&json).ok().and_then(|text| serde_json::from_str(&text).ok());
+        let all = record::with_line(&before.unwrap_or(Value::Null), &title, manner, verdict);
+        record::replace(&json, &format!("{all:#}\n"))
     }
 }
 
@@ -378,6 +399,10 @@ fn strike(cluster: &mut Cluster, trouble: Trouble, place: usize, clock: &PathBuf
         }
         Trouble::CorruptByte => {
             let rule = Rule { changed: 5, ..Rule::default() };
+            (rule, rule)
+        }
+        Trouble::CorruptOften => {
+            let rule = Rule { changed: 20, ..Rule::default() };
             (rule, rule)
         }
     };

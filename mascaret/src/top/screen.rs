@@ -204,7 +204,10 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part:?} is not in\n{shown}");
         }
-        assert!(!shown.contains("newest") && screen(&desk, 100, 24).contains("newest"), "where there is room");
+        assert!(
+            !shown.contains("newest") && screen(&desk, 100, 24).contains("newest"),
+            "where there is room"
+        );
         desk.press(Key::Drain);
         let asked = screen(&desk, 80, 24);
         assert!(asked.contains("drain edge1? 12 viewers go to other edges  y yes"), "{asked}");

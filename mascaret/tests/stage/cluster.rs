@@ -19,6 +19,9 @@ use super::processes::{self, Ours};
 const FED_MAX: Duration = Duration::from_secs(40);
 /// A killed node is told of at the next tick.
 const ENDED_MAX: Duration = Duration::from_secs(5);
+/// Bytes of each node's log that are shown of a story that fails.
+const LOG_SHOWN: usize = 3000;
+
 /// Whether the helper that links FFmpeg is there; says that something is skipped if not.
 pub(crate) fn has_transcode() -> bool {
     let found = node::program::transcode(None);
@@ -193,6 +196,20 @@ impl Cluster {
                 Err(RecvTimeoutError::Timeout) => panic!("{what}: not within {at_most:?}; last: {last}"),
                 Err(RecvTimeoutError::Disconnected) => panic!("{what}: the demo has ended; last: {last}"),
             }
+        }
+    }
+}
+
+/// What failed is over with the cluster's folder: what its nodes wrote last is told before.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for entry in std::fs::read_dir(self.folder.path().join("logs")).into_iter().flatten().flatten() {
+            let log = std::fs::read(entry.path()).unwrap_or_default();
+            let end = String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_SHOWN)..]).into_owned();
+            println!("the end of {}:\n{end}", entry.file_name().display());
         }
     }
 }

@@ -29,7 +29,7 @@ const EVENTS_SHOWN: usize = 200;
 pub(crate) struct Sight {
     /// `None` while not every edge that is there has been heard of.
     pub(crate) viewers: Option<u64>,
-    pub(crate) egress_bits: u64,
+    pub(crate) egress_bits: Option<u64>,
     /// How full the fleet is, by a balancer's word.
     pub(crate) saturation: Option<String>,
     pub(crate) nodes: Vec<Node>,
@@ -132,8 +132,8 @@ impl Sight {
         let broadcasts = Broadcast::all(lb, &statuses);
         let events = lb.into_iter().flat_map(|lb| lb["told"].as_array()).flatten().map(Happened::of);
         Self {
-            viewers: all_viewers(&edges),
-            egress_bits: edges.iter().map(|edge| edge.egress_bits.unwrap_or(0)).sum(),
+            viewers: of_all(&edges, |edge| edge.viewers),
+            egress_bits: of_all(&edges, |edge| edge.egress_bits),
             saturation: lb.and_then(|lb| lb["saturation"].as_str()).map(str::to_owned),
             events: events.collect(),
             nodes,
@@ -148,9 +148,9 @@ impl Sight {
 }
 
 /// At all edges together. Balancers that have just begun do not know: a sum of some would be a figure that is wrong.
-fn all_viewers(edges: &[Edge]) -> Option<u64> {
+fn of_all(edges: &[Edge], figure: impl Fn(&Edge) -> Option<u64>) -> Option<u64> {
     let here: Vec<&Edge> = edges.iter().filter(|edge| edge.state != "left").collect();
-    let all: Option<u64> = here.iter().map(|edge| edge.viewers).sum();
+    let all: Option<u64> = here.iter().map(|edge| figure(edge)).sum();
     all.filter(|_| !here.is_empty())
 }
 
@@ -229,7 +229,7 @@ mod tests {
         let nodes: Vec<_> = sight.nodes.iter().map(|node| (node.id.as_str(), node.answers)).collect();
         assert_eq!(nodes, [("ingest1", true), ("edge1", true), ("127.0.0.22:9090", false), ("lb1", true)]);
         assert!(sight.is_any_silent());
-        assert_eq!((sight.viewers, sight.egress_bits), (Some(312), 900_000_000));
+        assert_eq!((sight.viewers, sight.egress_bits), (Some(312), Some(900_000_000)));
         let edge = &sight.edges[0];
         assert_eq!((edge.p99_ms, edge.cpu_cores, edge.operator), (Some(3.2), Some(0.25), Some(at(21))));
         let tide = &sight.broadcasts[0];

@@ -108,7 +108,7 @@ pub(crate) fn summary(sight: &Sight) -> String {
         sight.edges.len(),
         sight.broadcasts.len(),
         sight.viewers.map_or_else(none, |viewers| viewers.to_string()),
-        mbit(sight.egress_bits),
+        sight.egress_bits.map_or_else(none, mbit),
     )
 }
 
@@ -208,7 +208,7 @@ mod tests {
         };
         let sight = Sight {
             viewers: Some(300),
-            egress_bits: 900_000_000,
+            egress_bits: Some(900_000_000),
             saturation: Some("plenty".into()),
             nodes: vec![Node {
                 operator: "127.0.0.31:9090".parse().unwrap(),

@@ -289,8 +289,8 @@ impl Lab<'_> {
         let title = manner.title(&verdict.name);
         self.record.put(&title, verdict);
         let about = format!(
-            "{} viewers, seed {}, where a row says nothing else; a fault lasts 10 s where its name says nothing else \
-             (7 s in rows marked \"short\"), and viewers are judged over 16 s more. They are those of `mascaret \
+            "{} viewers, seed {}, where a row says nothing else; a fault lasts 10 s where its name says nothing else, \
+             `poor-feed` a minute, and viewers are judged over 16 s more (7 s and 8 s in rows marked \"short\"). They are those of `mascaret \
              loadtest`: players with the page's patience, without its hedges.",
             ordinary.viewers, ordinary.seed,
         );

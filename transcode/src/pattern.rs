@@ -112,7 +112,7 @@ impl Pattern {
         let Some(sounding) = &mut self.audio else { return Ok(()) };
         sounding.base.get_or_insert(time);
         let samples = samples.as_chunks::<2>().0.iter().map(|sample| i16::from_le_bytes(*sample));
-        sounding.encoder.push(samples)?;
+        sounding.encoder.push(samples);
         self.collect()
     }
 

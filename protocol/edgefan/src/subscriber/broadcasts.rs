@@ -59,6 +59,9 @@ impl Subscriber {
         }
         if is_last {
             self.broadcasts.remove(broadcast);
+        } else {
+            self.note_gone(broadcast, now);
+            self.pass_on_after_loss(broadcast);
         }
     }
 

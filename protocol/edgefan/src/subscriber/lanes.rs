@@ -41,6 +41,11 @@ impl NewestTerm {
         let counts = self.gone_at.is_none_or(|at| now.saturating_duration_since(at) < REFUSED_FOR);
         counts && key.sequence >= self.from && term < self.term
     }
+
+    /// When those of an older term are heard again, if whoever had this one is gone.
+    pub(super) fn until(self) -> Option<Instant> {
+        self.gone_at.map(|at| at + REFUSED_FOR)
+    }
 }
 
 fn next(sequence: MediaSequence) -> MediaSequence {
@@ -49,7 +54,7 @@ fn next(sequence: MediaSequence) -> MediaSequence {
 
 impl Subscriber {
     /// A source says under which term its segments are made.
-    pub(super) fn lane_is(&mut self, id: SourceId, lane: Lane, now: Instant) {
+    pub(super) fn lane_is(&mut self, id: SourceId, lane: Lane) {
         let broadcast = lane.broadcast.clone();
         let Some(source) = self.sources.get_mut(&id) else { return };
         let Some(view) = source.broadcasts.get_mut(&broadcast) else { return };
@@ -76,14 +81,23 @@ impl Subscriber {
                 newest.gone_at = None;
             }
         }
-        // It may be the last that had the newest one: a relay that lost who leads.
-        self.note_gone(&broadcast, now);
-        if self.settings.relays {
-            let best = self.best_lanes(&broadcast);
-            self.pass_on(&broadcast, best);
+        self.lanes_said.insert(broadcast);
+    }
+
+    /// Whoever is dialled anew, and a relay whose ingest was, tells terms one after the other, oldest first: what follows of
+    /// them is done when something else comes, or nothing. By the first alone what is on its way would be let go, and be
+    /// asked for once more.
+    pub(super) fn lanes_are_said(&mut self, now: Instant) {
+        for broadcast in std::mem::take(&mut self.lanes_said) {
+            // It may be the last that had the newest one: a relay that lost who leads.
+            self.note_gone(&broadcast, now);
+            if self.settings.relays {
+                let best = self.best_lanes(&broadcast);
+                self.pass_on(&broadcast, best);
+            }
+            self.drop_refused(&broadcast, now);
+            self.tell(&broadcast);
         }
-        self.drop_refused(&broadcast, now);
-        self.tell(&broadcast);
     }
 
     /// What the sources that are there say of each number, the best of it: the newest term, and under it who leads.
@@ -149,12 +163,13 @@ impl Subscriber {
         known.passed_on = wanted;
     }
 
-    /// A source is gone: its term still counts for a while.
+    /// A source is gone, or not listened to any more: its term still counts for a while.
     pub(super) fn note_gone(&mut self, broadcast: &BroadcastId, now: Instant) {
         let Some(known) = self.broadcasts.get_mut(broadcast) else { return };
         let term = known.newest_term.term;
         let views = self.sources.values().filter_map(|source| source.broadcasts.get(broadcast));
-        let is_there = views.into_iter().any(|view| view.lanes.last().is_some_and(|lane| lane.term == term));
+        let has_it = |view: &View| view.lanes.last().is_some_and(|lane| lane.term == term);
+        let is_there = views.into_iter().any(|view| !view.is_quarantined && has_it(view));
         if !is_there {
             known.newest_term.gone_at.get_or_insert(now);
         }
@@ -221,6 +236,8 @@ impl Subscriber {
         }
         self.counters.quarantined += 1;
         self.events.push_back(Event::Quarantined { key: key.clone(), source: younger });
+        self.note_gone(&key.broadcast, now);
+        self.pass_on_after_loss(&key.broadcast);
         self.drop_refused(&key.broadcast, now);
         self.reach(&key.broadcast, now);
     }

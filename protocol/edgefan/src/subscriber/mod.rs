@@ -153,6 +153,8 @@ pub struct Subscriber {
     settings: SubscriberSettings,
     sources: BTreeMap<SourceId, Source>,
     broadcasts: HashMap<BroadcastId, Broadcast>,
+    /// Whose terms have been said by the message before this one: what follows of them is still to be done.
+    lanes_said: BTreeSet<BroadcastId>,
     assemblies: HashMap<ObjectKey, Assembly>,
     /// When which object is to be looked at: no more than one entry each.
     looks: BTreeSet<(Instant, ObjectKey)>,
@@ -187,6 +189,7 @@ impl Subscriber {
             settings,
             sources: BTreeMap::new(),
             broadcasts: HashMap::new(),
+            lanes_said: BTreeSet::new(),
             assemblies: HashMap::new(),
             looks: BTreeSet::new(),
             assembly_bytes: 0,
@@ -241,7 +244,7 @@ impl Subscriber {
         }
         while let Some(lane) = self.lane(source, connection) {
             let message = match lane.reader.pull() {
-                Ok(None) => return,
+                Ok(None) => break,
                 Ok(Some(frame)) => Message::decode(frame),
                 Err(error) => Err(error),
             };
@@ -249,6 +252,7 @@ impl Subscriber {
                 self.cut(source, &error.to_string(), now);
             }
         }
+        self.lanes_are_said(now);
     }
 
     /// One of a source's connections is closed: all of them are over.
@@ -326,6 +330,9 @@ impl Subscriber {
     // What a frame does.
 
     fn message(&mut self, id: SourceId, lane: usize, message: Message, now: Instant) -> Done {
+        if !matches!(message, Message::Lane(_)) {
+            self.lanes_are_said(now);
+        }
         let Some(source) = self.sources.get_mut(&id) else { return Ok(()) };
         match message {
             Message::Welcome(welcome) if welcome.layer >= self.settings.layer => {
@@ -382,7 +389,7 @@ impl Subscriber {
                 Ok(())
             }
             Message::Lane(lane) => {
-                self.lane_is(id, lane, now);
+                self.lane_is(id, lane);
                 Ok(())
             }
             Message::End { broadcast, run, is_forgotten } => {

@@ -106,7 +106,10 @@ impl Subscriber {
             return;
         }
         if can.is_empty() {
-            self.look(key, Some(give_up));
+            // Or when the newest term counts no more, as nobody is there who has it.
+            let until = self.broadcasts.get(&key.broadcast).and_then(|known| known.newest_term.until());
+            let at = until.filter(|at| *at > now).map_or(give_up, |at| at.min(give_up));
+            self.look(key, Some(at));
             return;
         }
         if let Some((asked, at)) = assembly.asked

@@ -177,14 +177,33 @@ impl Story {
 
     /// That ingest sends that relay a whole segment; what the edge has got by then, a word each.
     fn segment(&mut self, relay: usize, ingest: u32, sequence: u64, body: &'static str) -> String {
+        let object = self.sends(relay, ingest, sequence, 0, body);
+        self.closes(relay, ingest, object, sequence, body)
+    }
+
+    /// Of a segment what begins at that byte.
+    fn sends(
+        &mut self,
+        relay: usize,
+        ingest: u32,
+        sequence: u64,
+        from: u32,
+        bytes: &'static str,
+    ) -> ObjectId {
         let object = ObjectId(self.next);
         self.next += 1;
         let start = Grid::new(SEGMENT).unwrap().start_of(MediaSequence(sequence));
         let discontinuity = DiscontinuitySequence(0);
-        let open = Open { object, key: key(sequence), start, discontinuity, from: 0 };
+        let open = Open { object, key: key(sequence), start, discontinuity, from };
         self.hear(relay, ingest, 1, &Message::Open(open));
-        let bytes = body.as_bytes().into();
-        self.hear(relay, ingest, 1, &Message::Data { object, offset: 0, bytes });
+        let bytes = bytes.as_bytes().into();
+        self.hear(relay, ingest, 1, &Message::Data { object, offset: from, bytes });
+        object
+    }
+
+    fn closes(&mut self, relay: usize, ingest: u32, object: ObjectId, sequence: u64, body: &str) -> String {
+        let start = Grid::new(SEGMENT).unwrap().start_of(MediaSequence(sequence));
+        let discontinuity = DiscontinuitySequence(0);
         let hash = ContentHash(*blake3::hash(body.as_bytes()).as_bytes());
         let (duration, bytes) = (SEGMENT, body.len() as u64);
         let close =
@@ -298,4 +317,28 @@ fn a_relay_of_an_earlier_version_that_passes_no_terms_on_is_heard() {
     assert_eq!(story.segment(1, 0, 100, "a"), "100=a");
     assert_eq!(story.segment(0, 0, 100, "a"), "");
     assert_eq!((story.edge.counters().agreed, story.edge.counters().refused), (1, 0));
+}
+
+/// A relay's link to the only ingest is cut and dialled anew in the middle of a segment, and its terms are told again, to a link
+/// that has been up all the while: by the first of them alone an edge would let go of what is on its way.
+#[test]
+fn terms_that_are_told_again_let_go_of_nothing_behind_a_relay() {
+    let mut story = Story::new();
+    story.relay_dies(1);
+    (0..2).for_each(|relay| story.loses(relay, 1));
+    story.says(0, &lane(1, 100, Leads));
+    assert_eq!(story.segment(0, 0, 101, "a"), "101=a");
+    story.says(0, &lane(2, 102, Leads));
+    assert_eq!(story.segment(0, 0, 102, "b"), "102=b");
+    story.sends(0, 0, 103, 0, "be");
+    assert_eq!(story.got(), "");
+    story.loses(0, 0);
+    story.link(0, 0);
+    story.hear(0, 0, 1, &lane(1, 100, Leads));
+    story.hear(0, 0, 1, &lane(2, 102, Leads));
+    assert_eq!(story.got(), "");
+    let object = story.sends(0, 0, 103, 2, "gun");
+    assert_eq!(story.closes(0, 0, object, 103, "begun"), "103=begun");
+    let counters = story.edge.counters();
+    assert_eq!((counters.fetches, counters.refused), (0, 0), "nothing is sent twice");
 }

@@ -460,11 +460,9 @@ fn the_clock_at_a_links_other_end_is_compared() {
     }
 }
 
-#[test]
-fn of_two_processes_the_later_is_heard_once_it_is_ready_and_nobody_has_left() {
-    let cluster = Cluster::new();
+fn balancer(cluster: &Cluster, name: &str) -> (server::ControlServer, Receiver<ControlEvent>) {
     let settings = server::Settings {
-        node: NodeId::parse("lb").unwrap(),
+        node: NodeId::parse(name).unwrap(),
         version: "test".into(),
         listen: "127.0.0.1:0".parse().unwrap(),
         ingests: Vec::new(),
@@ -472,17 +470,26 @@ fn of_two_processes_the_later_is_heard_once_it_is_ready_and_nobody_has_left() {
     };
     let (sender, events) = channel();
     let tls = cluster.certificates.cluster_server_config().unwrap();
-    let balancer = server::start(settings, tls, move |event| drop(sender.send(event))).unwrap();
-    let dial = |http: &str| {
-        let settings = client::Settings {
-            node: NodeId::parse("edge-1").unwrap(),
-            version: "test".into(),
-            edge: EdgeFacts { http: http.into(), ..EdgeFacts::default() },
-            balancers: vec![balancer.address().into()],
-        };
-        let tls = cluster.certificates.cluster_client_config().unwrap();
-        client::start(settings, tls, |_| {}).unwrap()
+    (server::start(settings, tls, move |event| drop(sender.send(event))).unwrap(), events)
+}
+
+/// A process of the same edge.
+fn edge_dials(cluster: &Cluster, balancer: &server::ControlServer, http: &str) -> client::ControlClient {
+    let settings = client::Settings {
+        node: NodeId::parse("edge-1").unwrap(),
+        version: "test".into(),
+        edge: EdgeFacts { http: http.into(), ..EdgeFacts::default() },
+        balancers: vec![balancer.address().into()],
     };
+    let tls = cluster.certificates.cluster_client_config().unwrap();
+    client::start(settings, tls, |_| {}).unwrap()
+}
+
+#[test]
+fn of_two_processes_the_later_is_heard_once_it_is_ready_and_nobody_has_left() {
+    let cluster = Cluster::new();
+    let (balancer, events) = balancer(&cluster, "lb");
+    let dial = |http: &str| edge_dials(&cluster, &balancer, http);
     let load = |viewers, state| Load { viewers, state, ..Load::default() };
     let former = dial("http://former");
     former.load(load(1, EdgeState::Ready));
@@ -539,19 +546,45 @@ fn of_two_processes_the_later_is_heard_once_it_is_ready_and_nobody_has_left() {
     wait(&events, "leaving", |event| matches!(event, ControlEvent::Left { .. }));
 }
 
+/// The next process is heard and gives up before it relieves the one before it: that one is heard again, with all that it has
+/// said.
+#[test]
+fn an_edge_that_falls_back_to_its_other_process_carries_what_that_carries() {
+    let cluster = Cluster::new();
+    let (balancer, events) = balancer(&cluster, "lb");
+    let load = |viewers| Load { viewers, state: EdgeState::Ready, ..Load::default() };
+    let is_of = |event: &ControlEvent, viewers| matches!(event, ControlEvent::Load { load, .. } if load.viewers == viewers);
+    let former = edge_dials(&cluster, &balancer, "http://former");
+    former.stream(stream());
+    former.load(load(1));
+    wait(&events, "the former", |event| is_of(&event, 1));
+    let later = edge_dials(&cluster, &balancer, "http://later");
+    later.load(load(2));
+    wait(&events, "the later", |event| is_of(&event, 2));
+    later.stop();
+    let mut said = Vec::new();
+    wait(&events, "the former's word again", |event| {
+        let is_load = is_of(&event, 1);
+        if !is_of(&event, 2) {
+            said.push(event);
+        }
+        is_load
+    });
+    let [ControlEvent::Joined(hello), ControlEvent::Stream { facts, .. }, ControlEvent::Load { .. }] =
+        &said[..]
+    else {
+        panic!("{said:?}");
+    };
+    assert_eq!(
+        (&*hello.edge.as_ref().unwrap().http, &facts.broadcast),
+        ("http://former", &stream().broadcast)
+    );
+}
+
 #[test]
 fn a_balancer_that_stands_aside_lets_go_of_the_others_until_it_is_its_turn() {
     let cluster = Cluster::new();
-    let settings = server::Settings {
-        node: NodeId::parse("lb2").unwrap(),
-        version: "test".into(),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        ingests: Vec::new(),
-        keys: Vec::new(),
-    };
-    let (sender, events) = channel();
-    let tls = cluster.certificates.cluster_server_config().unwrap();
-    let other = server::start(settings, tls, move |event| drop(sender.send(event))).unwrap();
+    let (other, events) = balancer(&cluster, "lb2");
     let peers = |is_aside| {
         let settings = peers::Settings {
             node: NodeId::parse("lb1").unwrap(),
@@ -565,6 +598,7 @@ fn a_balancer_that_stands_aside_lets_go_of_the_others_until_it_is_its_turn() {
     wait(&events, "the former", |event| matches!(event, ControlEvent::PeerJoined(_)));
     // The next process dials only when it is told to: else each would end the other's link.
     let later = peers(true);
+    assert!(events.recv_timeout(Duration::from_millis(300)).is_err(), "it waits for its turn");
     former.stand_aside(true);
     wait(&events, "the former's end", |event| matches!(event, ControlEvent::PeerLeft(_)));
     later.stand_aside(false);

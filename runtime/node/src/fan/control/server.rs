@@ -256,14 +256,21 @@ struct Edge {
     is_clock_off: Cell<bool>,
 }
 
-/// The latest word of a link that does not speak yet; bounded by the broadcasts of one node.
-#[derive(Debug, Default)]
+/// The latest word of a link, whether it speaks or not: it may have to again, when the one that came after it is gone.
+/// Bounded by the broadcasts of one node.
+#[derive(Clone, Debug, Default)]
 struct Waiting {
     streams: BTreeMap<BroadcastId, StreamFacts>,
     load: Option<Load>,
 }
 
 impl Edge {
+    /// By its last word, whether it could take viewers.
+    fn is_filled(&self) -> bool {
+        let load = self.waiting.borrow().load;
+        load.is_some_and(|load| matches!(load.state, EdgeState::Ready | EdgeState::Lagging))
+    }
+
     fn node(&self) -> Option<NodeId> {
         self.hello.borrow().as_ref().map(|hello| hello.node.clone())
     }
@@ -419,10 +426,11 @@ impl Room {
         }
     }
 
-    /// Whether no later link of its node speaks.
+    /// Whether no later link of its node speaks that is filled too.
     fn is_youngest(&self, id: u64, edge: &Edge) -> bool {
         let Some(node) = edge.node() else { return false };
-        self.links_of(&node, false).iter().all(|(other, link)| *other <= id || !link.speaks.get())
+        let keeps = |link: &Edge| link.speaks.get() && link.is_filled();
+        self.links_of(&node, false).iter().all(|(other, link)| *other <= id || !keeps(link))
     }
 
     /// Links of one node, by age.
@@ -446,12 +454,12 @@ impl Room {
                 }
                 (ToBalancer::Peer(_), _) => {}
                 (_, Some(_)) if edge.is_balancer() => {}
-                (word, Some(node)) if edge.speaks.get() => self.say(word, node),
-                (word, Some(_)) => {
-                    self.note(edge, word);
-                    // Filled: from here on it is the one that is heard, and the elder, which serves on for a moment, is not.
-                    let is_filled = |load: Load| matches!(load.state, EdgeState::Ready | EdgeState::Lagging);
-                    if edge.waiting.borrow().load.is_some_and(is_filled) && self.is_youngest(id, edge) {
+                (word, Some(node)) => {
+                    self.note(edge, &word);
+                    if edge.speaks.get() {
+                        self.say(word, node);
+                    } else if edge.is_filled() && self.is_youngest(id, edge) {
+                        // From here on it is the one that is heard, and the elder, which serves on for a moment, is not.
                         self.speaks_now(edge);
                     }
                 }
@@ -474,14 +482,16 @@ impl Room {
         });
     }
 
-    fn note(&self, edge: &Edge, word: ToBalancer) {
+    fn note(&self, edge: &Edge, word: &ToBalancer) {
         let mut waiting = edge.waiting.borrow_mut();
         match word {
-            ToBalancer::Load(load) => waiting.load = Some(load),
-            ToBalancer::Stream(facts) if waiting.streams.len() < BROADCASTS => {
-                waiting.streams.insert(facts.broadcast.clone(), facts);
+            ToBalancer::Load(load) => waiting.load = Some(*load),
+            ToBalancer::Stream(facts)
+                if waiting.streams.len() < BROADCASTS || waiting.streams.contains_key(&facts.broadcast) =>
+            {
+                waiting.streams.insert(facts.broadcast.clone(), facts.clone());
             }
-            ToBalancer::End { broadcast, .. } => drop(waiting.streams.remove(&broadcast)),
+            ToBalancer::End { broadcast, .. } => drop(waiting.streams.remove(broadcast)),
             ToBalancer::Stream(_) | ToBalancer::Hello(_) | ToBalancer::Peer(_) => {}
         }
     }
@@ -492,7 +502,7 @@ impl Room {
         let node = hello.node.clone();
         self.links_of(&node, false).iter().for_each(|(_, other)| other.speaks.set(false));
         edge.speaks.set(true);
-        let Waiting { streams, load } = edge.waiting.take();
+        let Waiting { streams, load } = edge.waiting.borrow().clone();
         self.tell(ControlEvent::Joined(hello));
         streams.into_values().for_each(|facts| self.tell(ControlEvent::Stream { node: node.clone(), facts }));
         load.into_iter().for_each(|load| self.say(ToBalancer::Load(load), node.clone()));

@@ -136,7 +136,12 @@ impl Hub {
                 }
                 let ready = fleet.router.edges().filter(|(_, edge)| edge.health(now) == Health::Ready);
                 let ready = ready.filter_map(|(id, edge)| Some((id.clone(), *edge.load()?)));
-                self.held = is_aside.then(|| (now, ready.collect()));
+                let held = is_aside.then(|| (now, ready.collect()));
+                if std::mem::replace(&mut self.held, held).is_some() && !is_aside {
+                    // Their links were let go of, and who has ended since was not heard: who is there dials again.
+                    fleet.peers.clear();
+                    self.carry(now, Told::Heard(Heard::Peers(0)), fleet);
+                }
             }
             // A link that closes now is one that a successor gets.
             Event::Control(event) if self.held.is_some() => {

@@ -108,13 +108,20 @@ fn edge_cells(edge: &Edge) -> [Cell<'_>; EDGE_COLUMNS.len()] {
         right(edge.egress_bits.map_or_else(none, status::mbit)),
         Cell::from(edge.filled().map_or_else(none, bar)),
         right(edge.cpu_cores.map_or_else(none, |cores| format!("{cores:.2}"))),
-        right(edge.p99_ms.map_or_else(none, |p99| format!("{p99:.1} ms"))),
+        right(edge.p99_ms.map_or_else(none, |p99| format!("{} ms", of_three(p99)))),
         right(edge.lag_ms.map_or_else(none, status::late)).style(match edge.state.as_str() {
             "lagging" => Style::new().fg(Color::Yellow),
             _ => Style::new(),
         }),
-        right(edge.newest_segment_age_ms.map_or_else(none, |age| format!("{:.1} s", age as f64 / 1e3))),
+        right(
+            edge.newest_segment_age_ms.map_or_else(none, |age| format!("{} s", of_three(age as f64 / 1e3))),
+        ),
     ]
+}
+
+/// With a decimal where there is room for it: of what does not fit into a column the first letters are cut.
+fn of_three(number: f64) -> String {
+    if number < 99.95 { format!("{number:.1}") } else { format!("{number:.0}") }
 }
 
 fn bar(part: f64) -> String {
@@ -204,6 +211,8 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part:?} is not in\n{shown}");
         }
+        desk.sight.as_mut().unwrap().edges[0].p99_ms = Some(1250.3);
+        assert!(screen(&desk, 80, 24).contains(" 1250 ms 1240 ms"), "no digit is cut");
         assert!(
             !shown.contains("newest") && screen(&desk, 100, 24).contains("newest"),
             "where there is room"

@@ -84,19 +84,14 @@ impl Story {
 
     /// That ingest sends a whole segment; what the edge has got by then, a word each.
     fn segment(&mut self, id: u32, sequence: u64, body: &'static str) -> String {
-        let object = ObjectId(self.next);
-        self.next += 1;
-        let start = Grid::new(SEGMENT).unwrap().start_of(MediaSequence(sequence));
-        let discontinuity = DiscontinuitySequence(0);
-        self.say(id, &Message::Open(Open { object, key: key(sequence), start, discontinuity, from: 0 }));
-        self.say(id, &Message::Data { object, offset: 0, bytes: body.as_bytes().into() });
+        let object = self.begins(id, sequence, body);
         self.say(
             id,
             &Message::Close(Close {
                 object,
-                start,
+                start: Grid::new(SEGMENT).unwrap().start_of(MediaSequence(sequence)),
                 duration: SEGMENT,
-                discontinuity,
+                discontinuity: DiscontinuitySequence(0),
                 bytes: body.len() as u64,
                 hash: ContentHash(*blake3::hash(body.as_bytes()).as_bytes()),
                 is_withheld: false,
@@ -107,13 +102,14 @@ impl Story {
     }
 
     /// The beginning of a segment, and no more.
-    fn begins(&mut self, id: u32, sequence: u64, body: &'static str) {
+    fn begins(&mut self, id: u32, sequence: u64, body: &'static str) -> ObjectId {
         let object = ObjectId(self.next);
         self.next += 1;
         let start = Grid::new(SEGMENT).unwrap().start_of(MediaSequence(sequence));
         let discontinuity = DiscontinuitySequence(0);
         self.say(id, &Message::Open(Open { object, key: key(sequence), start, discontinuity, from: 0 }));
         self.say(id, &Message::Data { object, offset: 0, bytes: body.as_bytes().into() });
+        object
     }
 
     fn got(&mut self) -> String {

@@ -49,16 +49,23 @@ impl Bases {
         *self = Self::new(source_ms, place);
     }
 
-    /// The place of this moment on a track that reaches to `end` so far. Moves the base if the clock has jumped.
+    /// The place of this moment on a track that reaches to `end` so far, in a run whose newest track reaches to
+    /// `newest`. Moves the base if the clock has jumped; a track that only left something out while the other went
+    /// on says nothing of the clock, however much that was.
     ///
     /// `None`: before the epoch.
-    pub(crate) fn place(&mut self, source_ms: i64, end: Option<MediaTime>) -> Option<MediaTime> {
+    pub(crate) fn place(
+        &mut self,
+        source_ms: i64,
+        end: Option<MediaTime>,
+        newest: MediaTime,
+    ) -> Option<MediaTime> {
         let Some(end) = end else {
             // The first unit of a track takes the base as it is, even a little before the run's start.
             return self.current.at(source_ms);
         };
-        let fits =
-            |base: &Base| base.at(source_ms).filter(|&place| place <= end + JUMP && place + BACK >= end);
+        let latest = end.max(newest) + JUMP;
+        let fits = |base: &Base| base.at(source_ms).filter(|&place| place <= latest && place + BACK >= end);
         if let Some(place) = fits(&self.current) {
             return Some(place);
         }
@@ -84,22 +91,28 @@ mod tests {
     #[test]
     fn a_small_hole_is_kept_and_a_large_one_is_closed() {
         let mut bases = Bases::new(500, START);
-        assert_eq!(bases.place(1500, Some(ms(40))), Some(ms(1000)));
-        assert_eq!(bases.place(11_500, Some(ms(1040))), Some(ms(1040)));
-        assert_eq!(bases.place(11_540, Some(ms(1080))), Some(ms(1080)));
+        assert_eq!(bases.place(1500, Some(ms(40)), ms(40)), Some(ms(1000)));
+        assert_eq!(bases.place(11_500, Some(ms(1040)), ms(1040)), Some(ms(1040)));
+        assert_eq!(bases.place(11_540, Some(ms(1080)), ms(1080)), Some(ms(1080)));
     }
 
     #[test]
     fn the_other_track_may_be_late_to_jump() {
         let mut bases = Bases::new(0, START);
-        assert_eq!(bases.place(13_000, Some(ms(3000))), Some(ms(3000)));
-        assert_eq!(bases.place(2980, Some(ms(2980))), Some(ms(2980)), "old clock");
-        assert_eq!(bases.place(13_001, Some(ms(3001))), Some(ms(3001)), "new clock, in step");
+        assert_eq!(bases.place(13_000, Some(ms(3000)), ms(3000)), Some(ms(3000)));
+        assert_eq!(bases.place(2980, Some(ms(2980)), ms(3040)), Some(ms(2980)), "old clock");
+        assert_eq!(bases.place(13_001, Some(ms(3001)), ms(3040)), Some(ms(3001)), "new clock, in step");
+    }
+
+    #[test]
+    fn a_track_that_left_seconds_out_while_the_other_went_on_is_in_step_with_it_afterwards() {
+        let mut bases = Bases::new(0, START);
+        assert_eq!(bases.place(9000, Some(ms(1000)), ms(8980)), Some(ms(9000)));
     }
 
     #[test]
     fn a_clock_that_jumps_back_goes_on_where_it_was() {
         let mut bases = Bases::new(100_000, START);
-        assert_eq!(bases.place(40, Some(ms(5000))), Some(ms(5000)));
+        assert_eq!(bases.place(40, Some(ms(5000)), ms(5000)), Some(ms(5000)));
     }
 }

@@ -77,7 +77,9 @@ impl Run {
             Track::Video => self.video_end,
             Track::Audio => self.audio_end,
         };
-        let Some(decode_time) = self.bases.place(unit.decode_ms, end_of_track) else { return false };
+        let Some(decode_time) = self.bases.place(unit.decode_ms, end_of_track, self.end) else {
+            return false;
+        };
         let duration = MediaSpan::from_millis(u64::from(unit.duration_ms));
         let placed = match unit.track {
             Track::Video => {

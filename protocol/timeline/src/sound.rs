@@ -1,7 +1,7 @@
 //! Sound by its samples: FLV's milliseconds are too coarse for units of 1024 samples, so they are snapped to the
 //! grid those samples make, and only a real gap moves the grid (ingest cases 10 and 13).
 
-use crate::silence;
+use crate::{JUMP, silence};
 use media::{AccessUnit, AudioConfig, MediaSpan, MediaTime, Track};
 
 /// A unit this near to its place on the sample grid is on it.
@@ -50,7 +50,9 @@ impl SampleGrid {
         // Whole units of silence, on the old grid, so that the grid never moves by a fraction.
         let gap_units = missing.ticks().div_ceil(config.span_of(1).ticks().max(1)).saturating_sub(1).max(1);
         stretch.units += gap_units;
-        Some(stretch.take(config, Some((due, gap_units))))
+        // More than a jump of the clock is too much to be told unit by unit; whoever makes the segments fills it.
+        let told = (missing <= JUMP).then_some((due, gap_units));
+        Some(stretch.take(config, told))
     }
 }
 
@@ -64,7 +66,7 @@ impl Stretch {
 }
 
 impl Snapped {
-    /// The silent units that go before this one. At most [`crate::JUMP`] of them: a longer hole has been closed.
+    /// The silent units that go before this one. At most [`JUMP`] of them.
     pub(crate) fn silence(&self, config: &AudioConfig) -> impl Iterator<Item = AccessUnit> + use<> {
         let (from, units) = self.gap.unwrap_or((self.time, 0));
         let payload = silence::unit(config);
@@ -117,6 +119,17 @@ mod tests {
         let last = silent.last().unwrap();
         assert_eq!(last.decode_time + last.duration, after.time, "no hole before the next unit");
         assert!(after.time.distance(start + MediaSpan::from_millis(1000)) <= config.span_of(1));
+    }
+
+    #[test]
+    fn a_gap_of_minutes_is_not_told_unit_by_unit() {
+        let (config, mut grid) = (config(), SampleGrid::default());
+        let start = MediaTime::from_unix_millis(1_000_000_000);
+        grid.snap(start, &config).unwrap();
+        let later = start + MediaSpan::from_secs(300);
+        let after = grid.snap(later, &config).unwrap();
+        assert_eq!(after.silence(&config).count(), 0);
+        assert!(after.time.distance(later) <= config.span_of(1));
     }
 
     #[test]

@@ -243,6 +243,28 @@ fn a_small_hole_is_kept_and_its_sound_is_silence() {
 }
 
 #[test]
+fn a_track_that_leaves_five_seconds_out_stays_in_step_with_the_other() {
+    let mut story = Story::new();
+    story.arrive();
+    story.publish(0, 25);
+    story.placed();
+    // An encoder whose network is slow leaves pictures out up to a sync unit, and no sound.
+    for n in 47..282 {
+        story.say(Input::Unit(sound(n * 64 / 3)));
+    }
+    story.say(Input::Unit(picture(6000, true)));
+    assert_eq!(times(&story.placed(), Track::Video), [6000]);
+    // Somebody mutes his sound by sending none.
+    for n in 151..300 {
+        story.say(Input::Unit(picture(n * 40, false)));
+    }
+    story.say(Input::Unit(sound(12_000)));
+    let heard = times(&story.placed(), Track::Audio);
+    assert_eq!(heard.len(), 1, "what is missing is filled further down");
+    assert!(heard[0].abs_diff(12_000) <= 22, "{heard:?}");
+}
+
+#[test]
 fn late_sound_keeps_its_skew() {
     let mut story = Story::new();
     story.arrive();

@@ -8,6 +8,7 @@
 //! past it. Its last unit is the last one that is shown before the next cut; units in front of that one which are shown
 //! after the cut go along, because it may look at them.
 
+use crate::cutter::Opening;
 use bytes::Bytes;
 use media::{MediaSequence, MediaTime};
 use std::collections::VecDeque;
@@ -16,8 +17,9 @@ use std::collections::VecDeque;
 /// queue, and those past a boundary. At the bound the oldest are dropped, and the next segment is encoded.
 const MAX_HELD: usize = 96;
 
-/// How many segments in a row may have to be encoded before the copy rung is given up: three of 2 s are enough for a
-/// publisher to come back in step; encoding the source's size for longer is more than the machine was planned for.
+/// How many segments in a row may have to be encoded before the copy rung is given up, once a sync unit fell on a boundary
+/// or as long as none could: three of 2 s are enough for a publisher to come back in step; encoding the source's size
+/// for longer is more than the machine was planned for.
 const MAX_MISSES: u32 = 3;
 
 /// One of the source's units, as Annex B.
@@ -83,37 +85,43 @@ impl Copier {
         self.release();
     }
 
-    /// A segment begins at the picture shown at `start` and ends at the boundary `end`; `is_repeat`: that picture is
-    /// not the source's.
+    /// A segment begins at the picture shown at `start` and ends at the boundary `end`.
     pub(crate) fn cut(
         &mut self,
         sequence: MediaSequence,
         start: MediaTime,
         end: MediaTime,
-        is_repeat: bool,
+        opening: Opening,
     ) -> Making {
-        let first =
-            self.held.iter().position(|unit| unit.is_clean_start && unit.presentation == start && !is_repeat);
+        let begins = |unit: &SourceUnit| {
+            opening != Opening::Repeat && unit.is_clean_start && unit.presentation == start
+        };
+        let first = self.held.iter().position(begins);
         let was_waiting = matches!(self.state, State::Waiting);
         if let Some(first) = first {
             self.held.drain(..first);
             self.state = State::Copying { sequence, end };
-            self.has_proven |= !was_waiting;
+            self.has_proven |= !was_waiting && opening == Opening::Picture;
             self.misses = 0;
             self.release();
             return Making::Copied;
         }
         self.state = State::Encoding { end };
         self.release();
-        // A cut the source had no part in says nothing of where its sync units fall.
-        if !is_repeat {
-            self.misses += 1;
-        }
-        if self.misses > MAX_MISSES || (self.misses > 0 && !self.has_proven) {
-            Making::GivenUp
-        } else {
-            Making::Encoded
-        }
+        let is_off_the_grid = match opening {
+            Opening::Picture => {
+                self.misses += 1;
+                !self.has_proven
+            }
+            // The picture on the boundary was left out, and with it what would have said where sync units fall.
+            Opening::PictureAfterHole => {
+                self.misses += 1;
+                false
+            }
+            // A cut the source had no part in.
+            Opening::Repeat => false,
+        };
+        if is_off_the_grid || self.misses > MAX_MISSES { Making::GivenUp } else { Making::Encoded }
     }
 
     /// The source is gone: the rest of the segment is not the source's.
@@ -167,8 +175,12 @@ mod tests {
     }
 
     fn cut(copier: &mut Copier, sequence: u64, start: u64) -> Making {
+        opened(copier, sequence, start, Opening::Picture)
+    }
+
+    fn opened(copier: &mut Copier, sequence: u64, start: u64, opening: Opening) -> Making {
         let end = MediaTime::from_ticks((sequence + 1) * 10);
-        copier.cut(MediaSequence(sequence), MediaTime::from_ticks(start), end, false)
+        copier.cut(MediaSequence(sequence), MediaTime::from_ticks(start), end, opening)
     }
 
     fn pulled(copier: &mut Copier) -> Vec<(u64, u64)> {
@@ -196,6 +208,39 @@ mod tests {
         assert_eq!(cut(&mut copier, 0, 3), Making::Copied);
         copier.push(unit(11, 11, false));
         assert_eq!(cut(&mut copier, 1, 11), Making::GivenUp);
+    }
+
+    #[test]
+    fn a_source_that_left_its_second_boundary_out_is_copied_from_the_next() {
+        let mut copier = Copier::new();
+        copier.push(unit(0, 0, true));
+        assert_eq!(cut(&mut copier, 0, 0), Making::Copied);
+        copier.push(unit(16, 16, false));
+        assert_eq!(opened(&mut copier, 1, 16, Opening::PictureAfterHole), Making::Encoded);
+        assert_eq!(opened(&mut copier, 2, 20, Opening::Repeat), Making::Encoded);
+        copier.push(unit(30, 30, true));
+        assert_eq!(cut(&mut copier, 3, 30), Making::Copied);
+    }
+
+    #[test]
+    fn a_source_that_leaves_every_boundary_out_is_refused_after_three() {
+        let mut copier = Copier::new();
+        copier.push(unit(0, 0, true));
+        assert_eq!(cut(&mut copier, 0, 0), Making::Copied);
+        let later = |sequence| opened(&mut copier, sequence, sequence * 10 + 6, Opening::PictureAfterHole);
+        let rest: Vec<_> = (1..5).map(later).collect();
+        assert_eq!(rest, [Making::Encoded, Making::Encoded, Making::Encoded, Making::GivenUp]);
+    }
+
+    #[test]
+    fn a_hole_that_ends_with_a_sync_unit_proves_nothing() {
+        let mut copier = Copier::new();
+        copier.push(unit(3, 3, true));
+        assert_eq!(cut(&mut copier, 0, 3), Making::Copied);
+        copier.push(unit(13, 13, true));
+        assert_eq!(opened(&mut copier, 1, 13, Opening::PictureAfterHole), Making::Copied);
+        copier.push(unit(21, 21, false));
+        assert_eq!(cut(&mut copier, 2, 21), Making::GivenUp);
     }
 
     #[test]

@@ -27,13 +27,34 @@ const MAX_EMPTY: u64 = 60;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cut<P> {
     /// A segment begins, with this picture's (or, without pictures, this sound's) time.
-    Begin { sequence: MediaSequence, start: MediaTime, is_repeat: bool },
+    Begin { sequence: MediaSequence, start: MediaTime, opening: Opening },
     /// A picture of that segment.
     Picture { sequence: MediaSequence, time: MediaTime, picture: P, is_repeat: bool },
     /// A piece of sound of that segment; no payload is silence.
     Sound { sequence: MediaSequence, time: MediaTime, payload: Option<Bytes> },
     /// No more of that track in that segment, nor in any before it. The leading track (pictures, if there are any) says how long it is.
     End { sequence: MediaSequence, track: Track, duration: Option<MediaSpan> },
+}
+
+/// What a segment begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// The picture that follows the one before; or, without pictures, sound.
+    Picture,
+    /// The first picture after a hole: what fell on the boundary never came.
+    PictureAfterHole,
+    /// The last picture again: the source had none.
+    Repeat,
+}
+
+impl Opening {
+    fn of(is_repeat: bool, has_hole: bool) -> Self {
+        match (is_repeat, has_hole) {
+            (true, _) => Self::Repeat,
+            (false, true) => Self::PictureAfterHole,
+            (false, false) => Self::Picture,
+        }
+    }
 }
 
 /// See the module's head.
@@ -281,7 +302,7 @@ impl<P: Clone> Cutter<P> {
                     repeats: None,
                 };
                 self.pictures = Pictures::Running(running);
-                self.emit(Cut::Begin { sequence, start, is_repeat });
+                self.emit(Cut::Begin { sequence, start, opening: Opening::of(is_repeat, false) });
                 self.emit(Cut::Picture { sequence, time, picture, is_repeat });
                 return self.start_sound_with_pictures(time);
             }
@@ -293,6 +314,8 @@ impl<P: Clone> Cutter<P> {
         }
         let mut current = running.sequence;
         let before = running.picture.clone();
+        // Half a picture more than one: no rounding of a publisher's clock is that much.
+        let has_hole = (time.saturating_since(running.last)).ticks() * 2 > running.frame.span(3).ticks();
         if sequence.0 - current.0 > MAX_EMPTY {
             self.dropped.holes += 1;
             let end = self.grid.end_of(current);
@@ -304,7 +327,7 @@ impl<P: Clone> Cutter<P> {
             let is_empty = current < sequence;
             let cut = if is_empty { self.grid.start_of(current) } else { time };
             self.end_pictures(cut);
-            self.begin_pictures(current, cut, is_empty || is_repeat);
+            self.begin_pictures(current, cut, Opening::of(is_empty || is_repeat, has_hole));
             if is_empty {
                 let picture = before.clone();
                 self.emit(Cut::Picture { sequence: current, time: cut, picture, is_repeat: true });
@@ -328,12 +351,12 @@ impl<P: Clone> Cutter<P> {
         self.emit(Cut::End { sequence, track: Track::Video, duration });
     }
 
-    fn begin_pictures(&mut self, sequence: MediaSequence, start: MediaTime, is_repeat: bool) {
+    fn begin_pictures(&mut self, sequence: MediaSequence, start: MediaTime, opening: Opening) {
         let Pictures::Running(running) = &mut self.pictures else { return };
         running.sequence = sequence;
         running.start = start;
         running.is_open = true;
-        self.emit(Cut::Begin { sequence, start, is_repeat });
+        self.emit(Cut::Begin { sequence, start, opening });
     }
 
     /// Repeats the last picture at the frame rate; none so near to what comes then that a player would have to choose.
@@ -382,7 +405,7 @@ impl<P: Clone> Cutter<P> {
             is_silent: false,
         });
         if matches!(self.pictures, Pictures::Absent) {
-            self.emit(Cut::Begin { sequence, start: first, is_repeat: false });
+            self.emit(Cut::Begin { sequence, start: first, opening: Opening::Picture });
         }
     }
 
@@ -448,7 +471,7 @@ impl<P: Clone> Cutter<P> {
                 let end = if sequence == before.next() { time } else { self.grid.end_of(before) };
                 let duration = Some(end.saturating_since(start));
                 self.emit(Cut::End { sequence: before, track: Track::Audio, duration });
-                self.emit(Cut::Begin { sequence, start: time, is_repeat: false });
+                self.emit(Cut::Begin { sequence, start: time, opening: Opening::Picture });
             } else {
                 for number in (before.0..sequence.0).take(MAX_EMPTY as usize) {
                     self.emit(Cut::End {

@@ -6,7 +6,7 @@
 use crate::av::{self, AvError, Decoder, Picture, VideoEncoder};
 use crate::bitstream::{self, Adts};
 use crate::copier::{Copier, Making, SourceUnit};
-use crate::cutter::{Cut, Cutter};
+use crate::cutter::{Cut, Cutter, Opening};
 use crate::outbox::Outbox;
 use crate::rung::{self, Beginning, Place, Stage, Work};
 use bytes::Bytes;
@@ -313,7 +313,7 @@ impl Line {
     fn carry(&mut self) {
         while let Some(cut) = self.cutter.pull() {
             match cut {
-                Cut::Begin { sequence, start, is_repeat } => self.begin_segment(sequence, start, is_repeat),
+                Cut::Begin { sequence, start, opening } => self.begin_segment(sequence, start, opening),
                 Cut::Picture { sequence, time, picture, .. } => {
                     self.seen += 1;
                     // Every other picture of a segment, the first always.
@@ -332,7 +332,7 @@ impl Line {
         }
     }
 
-    fn begin_segment(&mut self, sequence: MediaSequence, start: MediaTime, is_repeat: bool) {
+    fn begin_segment(&mut self, sequence: MediaSequence, start: MediaTime, opening: Opening) {
         self.seen = 0;
         // Those in force before the one that is now are never asked for again.
         while self.sheds.get(1).is_some_and(|(from, _)| *from <= sequence) {
@@ -342,7 +342,7 @@ impl Line {
         self.level = level.map_or(Shed::None, |(_, level)| *level);
         let end = self.grid.end_of(sequence);
         let making = match &mut self.copier {
-            Some(copier) => copier.cut(sequence, start, end, is_repeat),
+            Some(copier) => copier.cut(sequence, start, end, opening),
             None => Making::Encoded,
         };
         let (rate, shed, reorder) = (self.source.rate, self.level, self.source.reorder);

@@ -43,6 +43,23 @@ fn a_segment_begins_at_the_first_picture_at_or_past_the_boundary() {
 }
 
 #[test]
+fn a_picture_after_a_hole_does_not_speak_for_the_boundary() {
+    let mut cutter = cutter(0, false);
+    for tenth in [18, 19, 20, 21, 38, 39, 45, 46, 63, 81] {
+        cutter.push_picture(at(tenth), tenth);
+    }
+    cutter.fill(at(105));
+    let openings: Vec<_> = std::iter::from_fn(|| cutter.pull())
+        .filter_map(|cut| match cut {
+            Cut::Begin { opening, .. } => Some(opening),
+            _ => None,
+        })
+        .collect();
+    let (next, after_hole) = (Opening::Picture, Opening::PictureAfterHole);
+    assert_eq!(openings, [next, next, after_hole, after_hole, after_hole, Opening::Repeat]);
+}
+
+#[test]
 fn nothing_before_from_comes_out() {
     let mut cutter = cutter(2, true);
     for tenth in 15..42 {

@@ -17,9 +17,9 @@ use std::collections::VecDeque;
 /// queue, and those past a boundary. At the bound the oldest are dropped, and the next segment is encoded.
 const MAX_HELD: usize = 96;
 
-/// How many segments in a row may have to be encoded before the copy rung is given up, once a sync unit fell on a boundary
-/// or as long as none could: three of 2 s are enough for a publisher to come back in step; encoding the source's size
-/// for longer is more than the machine was planned for.
+/// How many segments in a row may have to be encoded before the copy rung is given up, of a source that had a sync unit on
+/// a boundary, or as yet no picture on any: three of 2 s are enough for a publisher to come back in step; encoding the
+/// source's size for longer is more than the machine was planned for.
 const MAX_MISSES: u32 = 3;
 
 /// One of the source's units, as Annex B.
@@ -108,19 +108,15 @@ impl Copier {
         }
         self.state = State::Encoding { end };
         self.release();
-        let is_off_the_grid = match opening {
-            Opening::Picture => {
-                self.misses += 1;
-                !self.has_proven
-            }
-            // The picture on the boundary was left out, and with it what would have said where sync units fall.
-            Opening::PictureAfterHole => {
-                self.misses += 1;
-                false
-            }
+        match opening {
+            Opening::Picture => self.misses += 1,
+            // The picture on the boundary was left out, and with it what would have said where sync units fall; where that
+            // is known, this says only that the source is short of time or of a network.
+            Opening::PictureAfterHole if !self.has_proven => self.misses += 1,
             // A cut the source had no part in.
-            Opening::Repeat => false,
-        };
+            Opening::PictureAfterHole | Opening::Repeat => {}
+        }
+        let is_off_the_grid = opening == Opening::Picture && !self.has_proven;
         if is_off_the_grid || self.misses > MAX_MISSES { Making::GivenUp } else { Making::Encoded }
     }
 
@@ -223,13 +219,24 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_leaves_every_boundary_out_is_refused_after_three() {
+    fn a_source_that_leaves_every_boundary_out_is_refused_after_three_unless_it_is_proven() {
+        let hole = |copier: &mut Copier, sequence| {
+            opened(copier, sequence, sequence * 10 + 6, Opening::PictureAfterHole)
+        };
         let mut copier = Copier::new();
         copier.push(unit(0, 0, true));
         assert_eq!(cut(&mut copier, 0, 0), Making::Copied);
-        let later = |sequence| opened(&mut copier, sequence, sequence * 10 + 6, Opening::PictureAfterHole);
-        let rest: Vec<_> = (1..5).map(later).collect();
+        let rest: Vec<_> = (1..5).map(|sequence| hole(&mut copier, sequence)).collect();
         assert_eq!(rest, [Making::Encoded, Making::Encoded, Making::Encoded, Making::GivenUp]);
+
+        let mut proven = Copier::new();
+        for sequence in 0..2 {
+            proven.push(unit(sequence * 10, sequence * 10, true));
+            assert_eq!(cut(&mut proven, sequence, sequence * 10), Making::Copied);
+        }
+        assert!((2..20).all(|sequence| hole(&mut proven, sequence) == Making::Encoded));
+        proven.push(unit(200, 200, true));
+        assert_eq!(cut(&mut proven, 20, 200), Making::Copied);
     }
 
     #[test]

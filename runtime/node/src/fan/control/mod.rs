@@ -2,5 +2,6 @@
 //! the link from every balancer to every other.
 
 pub mod client;
+mod link;
 pub mod peers;
 pub mod server;

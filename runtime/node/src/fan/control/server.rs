@@ -1,12 +1,13 @@
 //! The balancer's end: hears every edge, and tells each the ingests and the ticket keys; and hears other balancers.
 
 use crate::Stop;
+use crate::fan::control::link::{Edge, LastWord};
 use crate::fan::feeders::Feeders;
 use crate::fan::listen;
-use crate::fan::pump::{Gate, LOOK_EVERY, Over, pump, unix_micros};
+use crate::fan::pump::{LOOK_EVERY, Over, pump, unix_micros};
 use crate::fan::thread::FanThread;
 use edgefan::control::{BalancerEnd, ControlError, ToBalancer, ToEdge};
-use edgefan::limits::{BROADCASTS, LINKS, PROCESSES};
+use edgefan::limits::{LINKS, PROCESSES};
 use edgefan::{
     Address, EdgeState, Heartbeat, Hello, Layer, Load, NodeId, PeerWord, Role, Standing, TicketKey, Welcome,
 };
@@ -242,49 +243,6 @@ struct Room {
     on_event: RefCell<Box<dyn FnMut(ControlEvent)>>,
 }
 
-/// One link. The numbers by which they are listed count up, so that a later one is greater.
-struct Edge {
-    end: RefCell<BalancerEnd>,
-    gate: Gate,
-    /// Known once HELLO has come.
-    hello: RefCell<Option<Hello>>,
-    told: RefCell<Vec<ToEdge>>,
-    /// Whether what it says is what its node says.
-    speaks: Cell<bool>,
-    /// What it has said so far, where it does not speak yet.
-    waiting: RefCell<Waiting>,
-    is_clock_off: Cell<bool>,
-}
-
-/// The latest word of a link, whether it speaks or not: it may have to again, when the one that came after it is gone.
-/// Bounded by the broadcasts of one node.
-#[derive(Clone, Debug, Default)]
-struct Waiting {
-    streams: BTreeMap<BroadcastId, StreamFacts>,
-    load: Option<Load>,
-}
-
-impl Edge {
-    /// By its last word, whether it could take viewers.
-    fn is_filled(&self) -> bool {
-        let load = self.waiting.borrow().load;
-        load.is_some_and(|load| matches!(load.state, EdgeState::Ready | EdgeState::Lagging))
-    }
-
-    fn node(&self) -> Option<NodeId> {
-        self.hello.borrow().as_ref().map(|hello| hello.node.clone())
-    }
-
-    /// Another balancer is told who we are and nothing else.
-    fn is_balancer(&self) -> bool {
-        self.hello.borrow().as_ref().is_some_and(|hello| hello.role == Role::Balancer)
-    }
-
-    fn process(&self) -> u64 {
-        self.hello.borrow().as_ref().map_or(0, |hello| hello.process)
-    }
-}
-
 impl Room {
     fn tell(&self, event: ControlEvent) {
         (self.on_event.borrow_mut())(event);
@@ -382,15 +340,7 @@ impl Room {
         let id = self.next.replace(self.next.get() + 1);
         let names = crate::certs::names(stream.get_ref().1.peer_certificates());
         let end = BalancerEnd::new(Heartbeat::default(), Instant::now()).of(names);
-        let edge = Rc::new(Edge {
-            end: RefCell::new(end),
-            gate: Gate::default(),
-            hello: RefCell::new(None),
-            told: RefCell::default(),
-            speaks: Cell::new(false),
-            waiting: RefCell::default(),
-            is_clock_off: Cell::new(false),
-        });
+        let edge = Rc::new(Edge::new(end));
         self.edges.borrow_mut().insert(id, edge.clone());
         let received = |bytes: &[u8]| {
             edge.end.borrow_mut().received(bytes, Instant::now());
@@ -455,7 +405,7 @@ impl Room {
                 (ToBalancer::Peer(_), _) => {}
                 (_, Some(_)) if edge.is_balancer() => {}
                 (word, Some(node)) => {
-                    self.note(edge, &word);
+                    edge.last_word.borrow_mut().note(&word);
                     if edge.speaks.get() {
                         self.say(word, node);
                     } else if edge.is_filled() && self.is_youngest(id, edge) {
@@ -482,27 +432,13 @@ impl Room {
         });
     }
 
-    fn note(&self, edge: &Edge, word: &ToBalancer) {
-        let mut waiting = edge.waiting.borrow_mut();
-        match word {
-            ToBalancer::Load(load) => waiting.load = Some(*load),
-            ToBalancer::Stream(facts)
-                if waiting.streams.len() < BROADCASTS || waiting.streams.contains_key(&facts.broadcast) =>
-            {
-                waiting.streams.insert(facts.broadcast.clone(), facts.clone());
-            }
-            ToBalancer::End { broadcast, .. } => drop(waiting.streams.remove(broadcast)),
-            ToBalancer::Stream(_) | ToBalancer::Hello(_) | ToBalancer::Peer(_) => {}
-        }
-    }
-
     /// From now on this link's word is its node's.
     fn speaks_now(&self, edge: &Edge) {
         let Some(hello) = edge.hello.borrow().clone() else { return };
         let node = hello.node.clone();
         self.links_of(&node, false).iter().for_each(|(_, other)| other.speaks.set(false));
         edge.speaks.set(true);
-        let Waiting { streams, load } = edge.waiting.borrow().clone();
+        let LastWord { streams, load } = edge.last_word.borrow().clone();
         self.tell(ControlEvent::Joined(hello));
         streams.into_values().for_each(|facts| self.tell(ControlEvent::Stream { node: node.clone(), facts }));
         load.into_iter().for_each(|load| self.say(ToBalancer::Load(load), node.clone()));

@@ -121,6 +121,8 @@ pub(crate) fn judge(cell: &Cell, seen: &Seen) -> Verdict {
             wrong.push(format!("the other edges have 99 of 100 segments after {others_p99:?}"));
         }
     }
+    // Nobody had to leave an edge that was in time; when the fault was over is no moment at which anybody left.
+    let left = seen.left.filter(|_| promise.left_within.is_some() || seen.not_ready.is_some());
     let seconds = |span: Option<Duration>| span.map(|span| (span.as_secs_f64() * 10.0).round() / 10.0);
     let line = json!({
         "cell": cell.to_string(),
@@ -135,7 +137,7 @@ pub(crate) fn judge(cell: &Cell, seen: &Seen) -> Verdict {
         "switched": number("/notices/switched"),
         "compared": number("/bytes/compared"),
         "differing": differing,
-        "left_seconds": seconds(seen.left),
+        "left_seconds": seconds(left),
         "entry_ms": seen.entry.map(|entry| entry.as_millis() as u64),
         "entries_failed": seen.entries_failed,
         "well_after_seconds": seconds(seen.well_after),
@@ -199,5 +201,9 @@ mod tests {
         assert!(!holds(&seen(ms(1_500), Some(s(12)), Some(s(58)))), "viewers are still there");
         assert!(!holds(&Seen { others_later: vec![ms(1_200); 60], ..seen(ms(900), None, None) }));
         assert!(!holds(&Seen { later: Vec::new(), ..seen(ms(900), None, None) }), "never");
+
+        let left = |seen: &Seen| judge(&cell, seen).line["left_seconds"].clone();
+        assert_eq!(left(&seen(ms(1_500), Some(s(12)), Some(s(20)))), 20.0);
+        assert_eq!(left(&seen(ms(900), None, Some(s(60)))), Value::Null, "nobody had to leave");
     }
 }

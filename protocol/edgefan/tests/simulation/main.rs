@@ -17,9 +17,11 @@
 mod day;
 mod network;
 mod random;
+mod weather;
 
-use day::{Day, Weather};
+use day::Day;
 use std::sync::atomic::{AtomicU64, Ordering};
+use weather::Weather;
 
 /// Runs `count` seeds from `first`, on all cores; panics with the seed of the first that fails.
 fn run(weather: fn(u64) -> Weather, first: u64, count: u64) {

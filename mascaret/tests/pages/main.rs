@@ -3,8 +3,9 @@
 //!
 //! Without Chromium, or without the pages (`make web`), nothing is tested, and that is said.
 
+#[path = "../stage/mod.rs"]
 mod stage;
-#[path = "browser/webdriver.rs"]
+#[path = "../browser/webdriver.rs"]
 mod webdriver;
 
 use lobby::policy::Role;

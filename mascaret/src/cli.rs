@@ -1,22 +1,26 @@
 //! What a person types.
 //!
-//! Lives here: every command and its words but those about edges (`cli/edge`) and about the lobby
-//! (`cli/lobby`). Does not live here: what a command does.
+//! Lives here: which commands there are, and the words of those that run, watch and check a cluster. Does not live here:
+//! the words about edges (`edge`), ingests (`ingest`), the lobby (`lobby`), keys and certificates (`credentials`), a plan
+//! (`plan`) and a load test (`loadtest`); what a command does.
 
+mod credentials;
 mod edge;
+mod ingest;
+mod loadtest;
 mod lobby;
+mod plan;
 
+use clap::{Args, Parser, Subcommand};
+pub(crate) use credentials::*;
+pub(crate) use edge::*;
+pub(crate) use ingest::*;
+pub(crate) use loadtest::*;
+pub(crate) use lobby::*;
+pub(crate) use plan::*;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-
-use clap::{Args, Parser, Subcommand};
-pub(crate) use edge::*;
-use loadtest::plan::{self, From, VIEWERS_MAX};
-use loadtest::report::Condition;
-use loadtest::viewer::{Player, RungChoice, Url};
-pub(crate) use lobby::*;
-use node::directory::NodeId;
 
 /// Highly available live streaming: publish once by RTMP, watch on every edge.
 #[derive(Debug, Parser)]
@@ -197,55 +201,6 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Ingest {
-    #[command(subcommand)]
-    pub(crate) command: Option<IngestCommand>,
-    #[command(flatten)]
-    pub(crate) role: Role,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum IngestCommand {
-    /// Make a publish key; prints the key once, and the hash to put into the settings.
-    Key(IngestKey),
-    /// Let the twin lead, from the next cut on: before an ingest is stopped, or looked at.
-    #[command(after_help = "\
-Examples:
-  mascaret ingest failover --dry-run                     what would happen at this machine's ingest
-  mascaret ingest failover                               every broadcast it leads goes to its twin
-  mascaret ingest failover 127.0.0.11:9090 --broadcast tide
-
-Done twice is done once. Exit status 1, and why, where the twin does not follow.")]
-    Failover(Failover),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Failover {
-    /// The operator listener of the ingest that leads.
-    #[arg(value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
-    pub(crate) ingest: SocketAddr,
-    /// One broadcast [default: all].
-    #[arg(long, value_name = "BROADCAST")]
-    pub(crate) broadcast: Option<String>,
-    /// Say what would happen, and do nothing.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct IngestKey {
-    /// For which broadcast.
-    #[arg(default_value = "live")]
-    pub(crate) broadcast: String,
-    /// One JSON object instead of text.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Args, Debug)]
 pub(crate) struct Source {
     /// Where to publish; the next is tried when one ends.
     #[arg(value_name = "URL")]
@@ -315,43 +270,6 @@ pub(crate) struct Top {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Plan {
-    /// How many watch at a time.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
-    pub(crate) viewers: u32,
-    /// What one of them takes on average, sound included, such as 3.5M.
-    #[arg(long, value_name = "RATE", value_parser = plan::bits_a_second)]
-    pub(crate) bitrate: u64,
-    /// What an edge's line carries, such as 10G.
-    #[arg(long, value_name = "RATE", value_parser = plan::bits_a_second)]
-    pub(crate) link: u64,
-    /// Edges that may be lost at a time.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=100))]
-    pub(crate) redundancy: u32,
-    /// Broadcasts on the air at a time; every edge has them all.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
-    pub(crate) broadcasts: u32,
-    /// The rungs of a broadcast, such as 5M,2.5M,1M [default: one, of the viewers' bit rate].
-    #[arg(long, value_name = "RATES", value_delimiter = ',', value_parser = plan::bits_a_second)]
-    pub(crate) ladder: Vec<u64>,
-    /// How long a segment is.
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
-    pub(crate) segment: Duration,
-    /// Segments in a playlist.
-    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(6..=1000))]
-    pub(crate) window: u32,
-    /// What an ingest's line carries [default: as an edge's].
-    #[arg(long, value_name = "RATE", value_parser = plan::bits_a_second)]
-    pub(crate) ingest_link: Option<u64>,
-    /// Viewers come by TLS.
-    #[arg(long)]
-    pub(crate) tls: bool,
-    /// One JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Args, Debug)]
 pub(crate) struct Check {
     /// The TOML file.
     pub(crate) file: PathBuf,
@@ -379,148 +297,6 @@ pub(crate) struct Lint {
     /// A CA to trust beside those of this machine.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Loadtest {
-    /// What every viewer opens: a multivariant or a media playlist.
-    #[arg(value_name = "URL", value_parser = Url::parse)]
-    pub(crate) url: Url,
-    /// How many viewers there are at a time.
-    #[arg(long, short = 'n', default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(VIEWERS_MAX)))]
-    pub(crate) viewers: u32,
-    /// When it ends by itself.
-    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = duration)]
-    pub(crate) lasts: Duration,
-    /// They arrive evenly over this time [default: 10s].
-    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with_all = ["rate", "flash"])]
-    pub(crate) ramp: Option<Duration>,
-    /// They arrive at this rate, such as 50/s.
-    #[arg(long, value_name = "N/s", value_parser = plan::rate, conflicts_with = "flash")]
-    pub(crate) rate: Option<f64>,
-    /// They arrive all at once.
-    #[arg(long)]
-    pub(crate) flash: bool,
-    /// One stays this long on average, then another one takes its place.
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) churn: Option<Duration>,
-    /// Threads [default: one for 5000 viewers, at most one for each core].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) threads: Option<u16>,
-    /// What a viewer's line carries in bits a second, such as 20M [default: no limit].
-    #[arg(long, value_name = "RATE", value_parser = plan::bits_a_second)]
-    pub(crate) downlink: Option<u64>,
-    /// Whom the viewers behave like when something fails: page (ours), hls.js, ffmpeg.
-    #[arg(long, value_name = "PLAYER", default_value = "page", value_parser = plan::player)]
-    pub(crate) player: Player,
-    /// The rung that is watched: lowest, highest, abr (by throughput), or its place in the playlist, from 0
-    /// [default: what the player chooses].
-    #[arg(long, value_name = "RUNG", value_parser = plan::rung)]
-    pub(crate) rung: Option<RungChoice>,
-    /// Reload playlists by blocking even where it is not offered [default: where it is offered].
-    #[arg(long, conflicts_with = "polling")]
-    pub(crate) blocking: bool,
-    /// Reload playlists by polling only.
-    #[arg(long)]
-    pub(crate) polling: bool,
-    /// Ask a second pathway when the first is slow, as our page does.
-    #[arg(long, conflicts_with = "player")]
-    pub(crate) hedge: bool,
-    /// Take no notice of content steering.
-    #[arg(long)]
-    pub(crate) no_steering: bool,
-    /// Hash the bodies of segments, of all or of every Nth, and compare what different origins send.
-    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1",
-        value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) hash: Option<u64>,
-    /// Take playlists compressed.
-    #[arg(long)]
-    pub(crate) gzip: bool,
-    /// Viewers' own addresses: a block such as 127.1.0.0/16, or own [default: that block for a server on 127.x].
-    #[arg(long, value_name = "BLOCK")]
-    pub(crate) from: Option<From>,
-    /// A CA to trust beside those of this machine.
-    #[arg(long, value_name = "FILE", conflicts_with = "tls_insecure")]
-    pub(crate) ca: Option<PathBuf>,
-    /// Take every certificate.
-    #[arg(long)]
-    pub(crate) tls_insecure: bool,
-    /// The URL's host (or HOST) is yours, and may be asked although it is not this machine's loopback.
-    #[arg(long = "i-own-this-host", value_name = "HOST", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    pub(crate) ours: Vec<String>,
-    /// A condition under which the run has failed, such as 'stall_ratio > 0.1%'; may be given again.
-    #[arg(long, value_name = "CONDITION", value_parser = Condition::parse)]
-    pub(crate) fail_if: Vec<Condition>,
-    /// The report as JSON; - for stdout.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
-    /// The checks as JUnit XML; - for stdout.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) junit: Option<PathBuf>,
-    /// The report as one HTML file with plots; - for stdout.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) html: Option<PathBuf>,
-    /// All the randomness there is.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// Nothing on the terminal but what went wrong.
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeysCommand {
-    /// Have tickets sealed with a new key, at one balancer and all that are linked to it; no viewer is refused.
-    #[command(after_help = "\
-Examples:
-  mascaret keys rotate --dry-run                what would be done by the balancer of this machine
-  mascaret keys rotate
-  mascaret keys rotate 10.0.0.3:9090
-
-The key before goes on opening tickets; the one before that does not. So a second rotation is refused within the
-lifetime of a ticket (24 h), unless --force says that those viewers may be refused.")]
-    Rotate(KeysRotate),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct KeysRotate {
-    /// The operator listener of any balancer.
-    #[arg(value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
-    pub(crate) node: SocketAddr,
-    /// Say what would be done, and do nothing.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Even if tickets of the key before the present one are still good.
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum CertsCommand {
-    /// Make a development CA (if there is none) and new leaves for nodes and viewers.
-    #[command(after_help = "\
-Examples:
-  mascaret certs init
-  mascaret certs init --dir /etc/mascaret/certs --name live.example.org --name 10.0.0.5
-  mascaret certs init --dir /etc/mascaret/certs --node edge1 --node edge2    a leaf for each, good for that node only")]
-    Init(CertsInit),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct CertsInit {
-    /// Where they are written.
-    #[arg(long, default_value = "certs")]
-    pub(crate) dir: PathBuf,
-    /// A DNS name or an address that viewers use; may be given again.
-    #[arg(long = "name", value_name = "NAME")]
-    pub(crate) names: Vec<String>,
-    /// Make a leaf for links between nodes that is good for this node only (node-ID.pem), and leave other leaves alone; may
-    /// be given again.
-    #[arg(long = "node", value_name = "ID", value_parser = str::parse::<NodeId>, conflicts_with = "names")]
-    pub(crate) nodes: Vec<NodeId>,
-    /// Say what would be written, and write nothing.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
 }
 
 /// `10.0.0.5:9090`, or a URL of it as browsers have it.
@@ -576,39 +352,5 @@ mod tests {
         assert_eq!(duration("1.5 m"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert!(duration("0s").is_err() && duration("soon").is_err() && duration("5 d").is_err());
-    }
-
-    #[test]
-    fn a_load_test_has_one_way_to_arrive_and_names_hosts_with_an_equals_sign() {
-        let parse = |args: &[&str]| {
-            let parsed =
-                Cli::try_parse_from(["mascaret", "loadtest", "http://127.0.0.1/x.m3u8"].iter().chain(args));
-            parsed.map(|parsed| match parsed.command {
-                Command::Loadtest(loadtest) => loadtest,
-                _ => panic!("a load test"),
-            })
-        };
-        let all = parse(&["--i-own-this-host", "--i-own-this-host=e1", "--hash", "--rate", "50/s"]).unwrap();
-        assert_eq!((all.ours, all.hash, all.rate), (vec![String::new(), "e1".into()], Some(1), Some(50.0)));
-        assert_eq!(parse(&["--hash=10"]).unwrap().hash, Some(10));
-        for wrong in [
-            &["--flash", "--ramp", "5s"][..],
-            &["--rate", "5/s", "--flash"],
-            &["--fail-if", "luck < 3"],
-            &["--viewers", "0"],
-            &["--downlink", "fast"],
-            &["--ca", "x", "--tls-insecure"],
-        ] {
-            assert!(parse(wrong).is_err(), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn an_ingest_runs_or_makes_a_key() {
-        let parsed = Cli::try_parse_from(["mascaret", "ingest", "key", "tide"]).unwrap();
-        assert!(matches!(parsed.command, Command::Ingest(Ingest { command: Some(_), .. })));
-        let parsed = Cli::try_parse_from(["mascaret", "ingest", "--set", "open=true"]).unwrap();
-        let Command::Ingest(ingest) = parsed.command else { panic!("an ingest") };
-        assert_eq!(ingest.role.set, [("open".to_owned(), "true".to_owned())]);
     }
 }

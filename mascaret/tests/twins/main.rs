@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-#[path = "stage/page.rs"]
+#[path = "../stage/page.rs"]
 mod page;
 
 const MASCARET: &str = env!("CARGO_BIN_EXE_mascaret");

@@ -13,6 +13,7 @@ mod histogram;
 mod lag;
 mod lane;
 mod line;
+mod links;
 mod metrics;
 mod orders;
 mod panel;

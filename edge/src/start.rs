@@ -4,21 +4,25 @@ use crate::agent::{self, Worth};
 use crate::board::Board;
 use crate::counts::CoreRequests;
 use crate::line::{Line, Rules};
+use crate::links::{dial_balancers, dial_lobby, start_relay, subscribe};
 use crate::orders::Orders;
 use crate::panel::Sources;
 use crate::privacy::{LobbyWord, Patience, Remembered};
 use crate::settings::Settings;
-use crate::shell::{LineThread, WORDS, Word};
+use crate::shell::{LineThread, WORDS};
 use crate::succession::{Ports, Succeeded, succeed};
 use crate::viewers::{Updates, Viewers};
 use delivery::Policy;
-use edgefan::{Address, EdgeFacts, Layer};
 use media::BitRate;
 use node::Node;
 use node::certs::Shown;
-use node::fan::{admission, control, lobby, publisher, subscriber};
+use node::fan::admission::AdmissionClient;
+use node::fan::control::client::ControlClient;
+use node::fan::lobby::client::LobbyClient;
+use node::fan::publisher;
+use node::fan::subscriber::Subscription;
 use node::handover::Offer;
-use percore::{Inode, InodeStore, Listen, TlsSource};
+use percore::{Handle, Inode, InodeStore, Listen, TlsSource};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -81,8 +85,8 @@ pub enum EdgeError {
 pub struct Running {
     cores: percore::Running<Updates>,
     line: Option<JoinHandle<()>>,
-    links: (subscriber::Subscription, Option<control::client::ControlClient>),
-    lobby: Option<(lobby::client::LobbyClient, admission::AdmissionClient)>,
+    links: (Subscription, Option<ControlClient>),
+    lobby: Option<(LobbyClient, AdmissionClient)>,
     /// What feeds other edges.
     relay: Option<publisher::Publishing>,
     has_left: Arc<AtomicBool>,
@@ -111,113 +115,27 @@ pub fn run(settings: Settings, node: Node) -> Result<(), EdgeError> {
 /// Something the settings name is not to be had.
 pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
     let own_keys = own_keys(&settings)?;
-    let store = match &settings.segment_store {
-        None => {
-            let (store, why) = InodeStore::best();
-            let why = why.map(|error| format!("no huge pages: {error}"));
-            tracing::info!(%store, why, "segments are kept in");
-            store
-        }
-        Some(path) => InodeStore::directory(path)
-            .map_err(|error| EdgeError::SegmentStore { path: path.clone(), error })?,
-    };
-    let link_tls = node.certificates.cluster_client_config()?;
-    let lobby_tls = Arc::clone(&link_tls);
-
+    let store = store(&settings)?;
+    let tls_of_links = node.certificates.cluster_client_config()?;
     let (tls, shown) = settings.https.map(|_| https_source(node)).transpose()?.unzip();
     let (cores, counts, mut ports) = start_cores(&settings, node, tls.as_ref())?;
     let relay = start_relay(&settings, node, &mut ports)?;
     let board = Arc::new(Board::default());
-    let handle = cores.handle();
-    let mut panel = Sources {
-        id: settings.id.to_string(),
-        board: Arc::clone(&board),
-        cores: counts,
-        snapshot: Box::new(move || handle.counters()),
-    }
-    .panel();
-    if let Some(shown) = shown {
-        shown.register(&mut panel.registry);
-    }
-    node.operator.open(panel);
-
-    if let Some(listen) = settings.agent_check {
-        let worth =
-            Worth { capacity: BitRate(settings.capacity.bits_per_second()), weight: settings.weight.value() };
-        agent::start(listen.0, worth, Arc::clone(&board), node.stop.clone(), |_| ())
-            .map_err(|error| EdgeError::Thread { what: "agent_check", error })?;
-    }
+    open_panel(&settings, node, &board, counts, cores.handle(), shown);
+    start_agent(&settings, node, &board)?;
 
     let (tell, words) = crossbeam_channel::bounded(WORDS);
-    let is_handed_over = Arc::new(AtomicBool::new(node.sockets.outlive_us()));
-    let succeeded = Succeeded {
-        tell: tell.clone(),
-        is_handed_over: Arc::clone(&is_handed_over),
-        stop: node.stop.clone(),
-    };
-    let own_ingests: Vec<_> = settings.ingests.iter().map(|ingest| ingest.0.clone()).collect();
-    let balancers: Vec<_> = settings.lbs.iter().map(|lb| lb.0.clone()).collect();
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let (tell_event, tell_lobby, tell_admission) = (tell.clone(), tell.clone(), tell.clone());
+    let own_ingests = settings.ingests.iter().map(|ingest| ingest.0.clone()).collect();
     let feeds = settings.feeds.iter().map(|feed| feed.0.clone()).collect();
     let orders = Orders::new(own_ingests, own_keys).fed_by(feeds);
-    let subscribing = subscriber::Settings {
-        node: settings.id.0.node.clone(),
-        version: version.clone(),
-        ingests: orders.ingests(),
-        assembly_bytes: usize::try_from(settings.arriving_memory.bytes()).unwrap_or(usize::MAX),
-    };
-    // An error means that the line has ended, and the link is about to.
-    let on_event = move |event| drop(tell_event.send(Word::Event(event)));
-    let subscription = match &relay {
-        None => subscriber::start(subscribing, Arc::clone(&link_tls), on_event),
-        Some(relay) => {
-            let feed = relay.feed.clone();
-            subscriber::start_relaying(subscribing, relay.layer, feed, Arc::clone(&link_tls), on_event)
-        }
-    };
-    let subscription = subscription.map_err(|error| EdgeError::Thread { what: "links to ingests", error })?;
-    let control = if balancers.is_empty() {
-        None
-    } else {
-        let edge = edge_facts(&settings, cores.addresses(), relay.as_ref());
-        let told = control::client::Settings { node: settings.id.0.node.clone(), version, edge, balancers };
-        let client = control::client::start(told, link_tls, move |told| drop(tell.send(Word::Told(told))))
-            .map_err(|error| EdgeError::Thread { what: "links to balancers", error })?;
-        Some(client)
-    };
-
-    let lobby = match &settings.lobby {
-        None => None,
-        Some(at) => {
-            let (node, version) = (settings.id.0.node.clone(), env!("CARGO_PKG_VERSION").to_owned());
-            let dialling = lobby::client::Settings { node, version, lobby: at.0.clone() };
-            let on_told = move |told| drop(tell_lobby.send(Word::Lobby(told)));
-            let error = |error| EdgeError::Thread { what: "the links to the lobby", error };
-            let client = lobby::client::start(dialling, lobby_tls.clone(), on_told).map_err(error)?;
-            let on_news = move |news| drop(tell_admission.send(Word::Admission(news)));
-            Some((client, admission::start(at.0.clone(), lobby_tls, on_news).map_err(error)?))
-        }
-    };
+    let subscription = subscribe(&settings, &orders, relay.as_ref(), &tls_of_links, tell.clone())?;
+    let control = dial_balancers(&settings, cores.addresses(), relay.as_ref(), &tls_of_links, tell.clone())?;
+    let lobby = dial_lobby(&settings, &tls_of_links, &tell)?;
 
     let remembered = Remembered::within(settings.state.as_deref());
-    let lobby_word = match (&settings.lobby, remembered.read()) {
-        (None, _) => LobbyWord::None,
-        (Some(_), None) => LobbyWord::Awaited(match settings.first_word.duration() {
-            Duration::ZERO => Patience::Endless,
-            so_long => Patience::For(so_long),
-        }),
-        (Some(_), Some(names)) => LobbyWord::Private(names),
-    };
-    let rules = Rules {
-        lobby: lobby_word,
-        cors: settings.cors.0.clone(),
-        private: settings.private.iter().map(|broadcast| broadcast.0.clone()).collect(),
-        blocking_reload: settings.blocking_reload,
-        window_bytes: settings.window_memory.bytes(),
-        keep_ended: settings.keep_ended.duration(),
-    };
+    let rules = rules(&settings, &remembered);
     let (has_left, is_over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let is_handed_over = Arc::new(AtomicBool::new(node.sockets.outlive_us()));
     let line = LineThread {
         line: Line::new(rules, Box::new(move |head, body| store.write(head, body).map(Arc::new))),
         orders,
@@ -245,6 +163,7 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
         .name("line".into())
         .spawn(move || line.run())
         .map_err(|error| EdgeError::Thread { what: "the line", error })?;
+    let succeeded = Succeeded { tell, is_handed_over: Arc::clone(&is_handed_over), stop: node.stop.clone() };
     let mut running = Running {
         cores,
         line: Some(line),
@@ -271,6 +190,67 @@ pub fn start(settings: Settings, node: &Node) -> Result<Running, EdgeError> {
     tracing::info!(id = %settings.id, addresses = ?running.addresses(), "edge listens");
     node.service.is_ready();
     Ok(running)
+}
+
+/// Where segments are kept.
+fn store(settings: &Settings) -> Result<InodeStore, EdgeError> {
+    let Some(path) = &settings.segment_store else {
+        let (store, why) = InodeStore::best();
+        let why = why.map(|error| format!("no huge pages: {error}"));
+        tracing::info!(%store, why, "segments are kept in");
+        return Ok(store);
+    };
+    InodeStore::directory(path).map_err(|error| EdgeError::SegmentStore { path: path.clone(), error })
+}
+
+fn open_panel(
+    settings: &Settings,
+    node: &Node,
+    board: &Arc<Board>,
+    counts: Arc<[Arc<CoreRequests>]>,
+    handle: Handle<Updates>,
+    shown: Option<Shown>,
+) {
+    let mut panel = Sources {
+        id: settings.id.to_string(),
+        board: Arc::clone(board),
+        cores: counts,
+        snapshot: Box::new(move || handle.counters()),
+    }
+    .panel();
+    if let Some(shown) = shown {
+        shown.register(&mut panel.registry);
+    }
+    node.operator.open(panel);
+}
+
+/// Answers for HAProxy, if the settings say so.
+fn start_agent(settings: &Settings, node: &Node, board: &Arc<Board>) -> Result<(), EdgeError> {
+    let Some(listen) = settings.agent_check else { return Ok(()) };
+    let worth =
+        Worth { capacity: BitRate(settings.capacity.bits_per_second()), weight: settings.weight.value() };
+    agent::start(listen.0, worth, Arc::clone(board), node.stop.clone(), |_| ())
+        .map_err(|error| EdgeError::Thread { what: "agent_check", error })
+}
+
+/// What the line goes by, with what is known of the lobby's word from an earlier life.
+fn rules(settings: &Settings, remembered: &Remembered) -> Rules {
+    let lobby = match (&settings.lobby, remembered.read()) {
+        (None, _) => LobbyWord::None,
+        (Some(_), None) => LobbyWord::Awaited(match settings.first_word.duration() {
+            Duration::ZERO => Patience::Endless,
+            so_long => Patience::For(so_long),
+        }),
+        (Some(_), Some(names)) => LobbyWord::Private(names),
+    };
+    Rules {
+        lobby,
+        cors: settings.cors.0.clone(),
+        private: settings.private.iter().map(|broadcast| broadcast.0.clone()).collect(),
+        blocking_reload: settings.blocking_reload,
+        window_bytes: settings.window_memory.bytes(),
+        keep_ended: settings.keep_ended.duration(),
+    }
 }
 
 type Started = (percore::Running<Updates>, Arc<[Arc<CoreRequests>]>, Ports);
@@ -313,39 +293,6 @@ fn start_cores(settings: &Settings, node: &Node, tls: Option<&TlsSource>) -> Res
     let cores =
         percore::start(config, move |core| Viewers::new(policy.clone(), Arc::clone(&of_core[core.0])))?;
     Ok((cores, counts, ports))
-}
-
-/// What feeds other edges.
-struct Relaying {
-    feed: publisher::Feed,
-    publishing: publisher::Publishing,
-    layer: Layer,
-    /// Where edges reach it, as far as that is known.
-    address: Option<Address>,
-}
-
-fn start_relay(settings: &Settings, node: &Node, ports: &mut Ports) -> Result<Option<Relaying>, EdgeError> {
-    let Some(listen) = settings.relay.listen else { return Ok(None) };
-    let failed = |error| EdgeError::Relay { address: listen.0, error };
-    let listener = ports.listen(node, "relay", listen.0).map_err(failed)?;
-    let publishing = publisher::Settings {
-        node: settings.id.0.node.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        listen: listen.0,
-        hub_bytes: usize::try_from(settings.relay.memory.bytes()).unwrap_or(usize::MAX),
-    };
-    let layer = Layer(u8::try_from(settings.relay.layer.value()).unwrap_or(u8::MAX - 1));
-    let tls = node.certificates.cluster_server_config()?;
-    let (feed, publishing) = publisher::start_relay(publishing, layer, listener, tls).map_err(failed)?;
-    let address = settings.relay.reached_at(publishing.address());
-    let at = publishing.address();
-    match &address {
-        Some(address) => tracing::info!(%at, %address, layer = layer.0, "relays to other edges"),
-        None => {
-            tracing::warn!(%at, "relays, and balancers are not told where: set relay.address, or `feeds` at edges")
-        }
-    }
-    Ok(Some(Relaying { feed, publishing, layer, address }))
 }
 
 impl Running {
@@ -428,20 +375,6 @@ fn own_keys(settings: &Settings) -> Result<Option<ticket::Keys>, EdgeError> {
     let text = file.read().map_err(|error| EdgeError::TicketKey(error.to_string()))?;
     let key = ticket::Key::parse(text.reveal()).map_err(|error| EdgeError::TicketKey(error.to_string()))?;
     Ok(Some(ticket::Keys::new(key, None)))
-}
-
-fn edge_facts(settings: &Settings, addresses: &[SocketAddr], relay: Option<&Relaying>) -> EdgeFacts {
-    let url = |named: &crate::PublicUrl, scheme: &str, address: Option<&SocketAddr>| {
-        let usual = || address.map(|address| format!("{scheme}://{address}")).unwrap_or_default();
-        named.0.clone().unwrap_or_else(usual)
-    };
-    EdgeFacts {
-        http: url(&settings.public_url.0, "http", addresses.first()),
-        https: url(&settings.public_url_tls.0, "https", addresses.get(1)),
-        capacity: BitRate(settings.capacity.bits_per_second()),
-        weight: u32::try_from(settings.weight.value()).unwrap_or(u32::MAX),
-        relay: relay.and_then(|relay| relay.address.clone()),
-    }
 }
 
 /// The certificate that viewers are shown, and read again when somebody asks for it.

@@ -15,9 +15,11 @@ use crate::told::Teller;
 use crate::{Settings, api, directory, keys, l4, probe, succession, switch};
 use node::certs::Shown;
 use node::fan::admission::{self, AdmissionClient};
-use node::fan::control::{peers, server};
+use node::fan::control::peers;
+use node::fan::control::server::{self, ControlServer};
 use node::operator::{Panel, Readiness};
 use node::{Drain, Node};
+use percore::rustls::ServerConfig;
 use percore::{Config, CoreIndex, Listen, TlsSource};
 use prometheus_client::registry::Registry;
 use routing::Health;
@@ -131,22 +133,7 @@ pub fn run_telling(
 
     let chronicle = Chronicle::new(node.events.clone());
     let fleet = Arc::new(Mutex::new(Fleet { chronicle, ..Fleet::default() }));
-    let control_settings = server::Settings {
-        node: settings.id.0.clone(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        listen: settings.control.0,
-        ingests: settings.ingests.iter().map(|ingest| ingest.0.clone()).collect(),
-        keys: keys::for_links(keys.iter()),
-    };
-    let failed = |error| LbError::Control { address: settings.control.0, error };
-    let control_door = ports.listen(&node, "control", settings.control.0).map_err(failed)?;
-    let to_hub = events.clone();
-    // What comes before the hub listens waits for it.
-    let control = server::start_on(control_door, control_settings, control_tls, move |event| {
-        // The hub is gone only when the program ends.
-        let _ = to_hub.send(Event::Control(event));
-    })
-    .map_err(failed)?;
+    let control = control(&settings, &node, &keys, control_tls, &mut ports, events.clone())?;
     let peers = peers(&settings, &node)?;
     let hub = Hub {
         node: settings.id.0.clone(),
@@ -163,14 +150,7 @@ pub fn run_telling(
     control.set_eager(settings.eager.value() as usize);
     let rulings = Rulings::new(events.clone(), control.clone());
     let following = directory::start(&settings.directory, rulings, control.clone(), &node.stop)?;
-    if settings.probe.value() > 0 {
-        let (interval, fleet, events, stop) =
-            (settings.probe.duration(), fleet.clone(), events.clone(), node.stop.clone());
-        std::thread::Builder::new()
-            .name("probe".into())
-            .spawn(move || probe::run(interval, &fleet, &events, &stop))
-            .map_err(LbError::Thread)?;
-    }
+    start_probe(&settings, &node, &fleet, &events)?;
     let passed = Arc::default();
     let l4_doors = l4::doors(&settings.l4, |name, address| ports.listen(&node, name, address));
     let (l4_doors, l4_addresses) = l4_doors.map_err(LbError::L4)?;
@@ -184,8 +164,7 @@ pub fn run_telling(
     };
     let admin = keys::admin(settings.tickets.clone(), events.clone()).merge(switch::admin(board));
     let mut panel = panel(settings.id.to_string(), exporter, fleet.clone(), nodes, node.drain.clone(), admin);
-    let (exporter, control) = (directory::Exporter { following, control: control.clone() }, control);
-    panel.registry.register_collector(Box::new(exporter));
+    panel.registry.register_collector(Box::new(directory::Exporter { following, control: control.clone() }));
     if let Some(shown) = shown {
         shown.register(panel.registry.sub_registry_with_prefix("mascaret_lb"));
     }
@@ -237,6 +216,48 @@ pub fn run_telling(
         tracing::error!("the hub panicked");
     }
     Ok(ended?)
+}
+
+/// Listens for edges; what comes before the hub listens waits for it.
+fn control(
+    settings: &Settings,
+    node: &Node,
+    keys: &ticket::Keys,
+    tls: Arc<ServerConfig>,
+    ports: &mut Ports,
+    events: SyncSender<Event>,
+) -> Result<ControlServer, LbError> {
+    let told = server::Settings {
+        node: settings.id.0.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        listen: settings.control.0,
+        ingests: settings.ingests.iter().map(|ingest| ingest.0.clone()).collect(),
+        keys: keys::for_links(keys.iter()),
+    };
+    let failed = |error| LbError::Control { address: settings.control.0, error };
+    let door = ports.listen(node, "control", settings.control.0).map_err(failed)?;
+    // The hub is gone only when the program ends.
+    let on_event = move |event| drop(events.send(Event::Control(event)));
+    server::start_on(door, told, tls, on_event).map_err(failed)
+}
+
+/// Asks edges themselves how they are, if the settings say so.
+fn start_probe(
+    settings: &Settings,
+    node: &Node,
+    fleet: &Arc<Mutex<Fleet>>,
+    events: &SyncSender<Event>,
+) -> Result<(), LbError> {
+    if settings.probe.value() == 0 {
+        return Ok(());
+    }
+    let (interval, stop) = (settings.probe.duration(), node.stop.clone());
+    let (fleet, events) = (fleet.clone(), events.clone());
+    std::thread::Builder::new()
+        .name("probe".into())
+        .spawn(move || probe::run(interval, &fleet, &events, &stop))
+        .map(drop)
+        .map_err(LbError::Thread)
 }
 
 /// Links to the other balancers, if there are any.

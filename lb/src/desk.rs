@@ -1,7 +1,8 @@
 //! One core's answers: a request head in, the bytes of an answer out. No socket, no clock.
+//!
+//! Does not live here: a viewer who comes (`arrival`), one who asks where to go on (`steering`).
 
 use crate::discretion::Discretion;
-use crate::entry::{self, Way};
 use crate::metrics::Counts;
 use crate::pack::Packer;
 use crate::pages::Pages;
@@ -13,12 +14,12 @@ use http::{
     Connection, Cors, Head, HttpDate, Method, Prerendered, Refusal, Request, Stamped, Status, sentence,
 };
 use media::{BitRate, BroadcastId};
-use routing::{Ask, Broadcast, Change, Crowd, Decision, Health, Router, Saturation};
+use routing::{Broadcast, Change, Crowd, Router, Saturation};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use ticket::{BroadcastHash, EdgeId, Flags, Keys, Ticket, Token, UnixSeconds, ViewerId};
+use ticket::{BroadcastHash, EdgeId, Flags, Keys, Ticket, Token};
 
 /// How long a list of broadcasts or edges is shown again before it is written anew: a heartbeat.
 const LIST_AGE: Duration = Duration::from_millis(250);
@@ -299,102 +300,6 @@ impl Desk {
         BroadcastId::parse(name).is_ok_and(|broadcast| self.discretion.is_private(&broadcast))
     }
 
-    /// A viewer comes: it gets an edge and a token, or a sentence; `None` where there is no such broadcast. Who comes with
-    /// a ticket stays who it is, and admitted if it was, and for no longer than that ticket lasts.
-    fn enter(
-        &mut self,
-        moment: Moment,
-        name: &str,
-        before: Option<Ticket>,
-        redirects: bool,
-        accepts_gzip: bool,
-    ) -> Option<Prerendered> {
-        let Some(broadcast) = self.router.broadcast(name).filter(|broadcast| broadcast.is_live()) else {
-            self.counts.unknown_broadcasts.one();
-            return None;
-        };
-        if !is_measured(broadcast) {
-            self.counts.refused_unmeasured.one();
-            return Some(self.wait(
-                UNMEASURED_RETRY,
-                "The broadcast has only just begun; ask again at once.",
-                redirects,
-            ));
-        }
-        let (edge, others, without_top) = match self
-            .router
-            .decide(moment.now, Ask { broadcast: name, last: None, random: self.dice.roll() })
-        {
-            Decision::NoBroadcast => return None,
-            Decision::Full { retry_after } => {
-                self.counts.refused_full.one();
-                let text = "Every edge is full; please try again in a moment.";
-                return Some(self.wait(retry_after, text, redirects));
-            }
-            Decision::NoEdge { retry_after } => {
-                self.counts.refused_no_edge.one();
-                let text = "No edge can be reached just now; please try again.";
-                return Some(self.wait(retry_after, text, redirects));
-            }
-            Decision::Go { edge, others, without_top, reserved } => {
-                let sum = self.reserved.entry(edge.clone()).or_default();
-                sum.0 = sum.0.saturating_add(reserved.0);
-                (edge, others, without_top)
-            }
-        };
-        let broadcast = self.router.broadcast(name)?;
-        let expires = UnixSeconds::from_u64(moment.unix_secs + self.lifetime.as_secs());
-        let (viewer, expires, admitted) = match before {
-            Some(ticket) if ticket.flags.has(Flags::ADMITTED) => {
-                (ticket.viewer, expires.min(ticket.expires), Flags::ADMITTED)
-            }
-            Some(ticket) => (ticket.viewer, expires, Flags::default()),
-            None => (ViewerId(self.dice.roll()), expires, Flags::default()),
-        };
-        let ticket = Ticket {
-            edge: Some(edge.number()),
-            other: others.first().map(EdgeId::number),
-            expires,
-            broadcast: broadcast.hash(),
-            viewer,
-            flags: admitted.with(if without_top { Flags::WITHOUT_TOP } else { Flags::default() }),
-        };
-        let token = ticket.seal(&self.keys);
-        let edges: Vec<(EdgeId, &Pathway)> = std::iter::once(edge)
-            .chain(others)
-            .filter_map(|id| self.pathways.get(&id).map(|pathway| (id, pathway)))
-            .collect();
-        let way = Way { token: &token, edges: &edges, is_tls: self.forced_tls.unwrap_or(moment.is_tls) };
-        let answer = if redirects {
-            entry::redirect(name, &way, &self.cors)
-        } else {
-            let fit = |(id, edge): (&'_ EdgeId, &routing::Edge)| {
-                edge.health(moment.now) == Health::Ready && broadcast.is_carried_by(id)
-            };
-            let fleet: Vec<_> = self
-                .router
-                .edges()
-                .filter(|edge| fit(*edge))
-                .filter_map(|(id, _)| self.pathways.get(id).map(|pathway| (id, pathway)))
-                .collect();
-            let third = edges.get(2).map(|(id, _)| id);
-            let steering = steering::uri(&token, name, third);
-            entry::playlist(broadcast.facts(), without_top, &way, &fleet, steering).map(|playlist| {
-                entry::answer(&playlist, accepts_gzip.then_some(&mut self.packer), &self.cors)
-            })
-        };
-        let counts = &self.counts;
-        if redirects {
-            counts.redirects.one()
-        } else {
-            counts.playlists.one()
-        }
-        if without_top {
-            counts.without_top.one();
-        }
-        answer
-    }
-
     /// Whether nobody should take the top rendition; looked at once a heartbeat.
     fn is_top_for_nobody(&mut self, now: Instant) -> bool {
         let known = self.saturation.filter(|(at, _)| now < *at + LIST_AGE);
@@ -516,6 +421,7 @@ impl Dice {
     }
 }
 
+mod arrival;
 mod steering;
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ pub(crate) const EDGES_LISTED: usize = 16;
 /// Where this viewer goes: the assigned edge and those behind it, as the viewer reaches them.
 pub(crate) struct Way<'a> {
     pub(crate) token: &'a Token,
-    pub(crate) edges: &'a [(EdgeId, &'a Pathway)],
+    pub(crate) edges: Vec<(&'a EdgeId, &'a Pathway)>,
     pub(crate) is_tls: bool,
 }
 
@@ -56,8 +56,8 @@ pub(crate) fn playlist(
     let first = way.edges.first().map(|(id, _)| id.to_string());
     playlist.content_steering = Some(ContentSteering { server_uri: steering, pathway_id: first });
     let mut list = String::with_capacity(48 * EDGES_LISTED);
-    let assigned = way.edges.iter().map(|(id, pathway)| (id, *pathway));
-    let rest = fleet.iter().copied().filter(|(id, _)| !way.edges.iter().any(|(known, _)| known == *id));
+    let assigned = way.edges.iter().copied();
+    let rest = fleet.iter().copied().filter(|(id, _)| !way.edges.iter().any(|(known, _)| known == id));
     for (id, pathway) in assigned.chain(rest).take(EDGES_LISTED) {
         let space = if list.is_empty() { "" } else { " " };
         let _ = write!(list, "{space}{id}={}", pathway.origin(way.is_tls));

@@ -1,31 +1,32 @@
 //! The fault matrix: real processes in network namespaces, struck one by one, watched by `mascaret loadtest`.
 //!
 //! Lives here: the order of a cell: warm-up, fault, healing, judgement. Does not live here: what runs where (`cluster`),
-//! which cells there are (`cell`), what is a success (`judge`), where it is kept (`record`), what joins the namespaces
-//! (`switch`).
+//! which cells there are (`cell`), what is done to a node (`strike`), how late an edge is (`newest`), what is a success
+//! (`judge`), where it is kept (`record`), what joins the namespaces (`switch`).
 
 mod cell;
 mod cluster;
 mod judge;
+mod newest;
 mod record;
+mod strike;
 
 use crate::space;
-use crate::switch::Rule;
 use cell::{Cell, Target, Trouble, cells, fits};
 use cluster::{Cluster, edge_at};
 use indicatif::{ProgressBar, ProgressStyle};
 use judge::{Seen, Verdict, judge};
+use newest::Newest;
 use node::Stop;
 use record::{Manner, Record};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
+use strike::{faked, heal, strike};
 
 /// How the matrix is run.
 #[derive(Clone, Debug)]
@@ -185,19 +186,10 @@ impl Lab<'_> {
         }
         let Some(cluster) = self.cluster.as_mut() else { return Ok(Seen::default()) };
         cluster.wait_well(UP_WITHIN, &is_over).map_err(io::Error::other)?;
-        let place = match cell.target {
-            Target::Ingest => cluster.fed_ingest(),
-            Target::Edge => cluster.place("edge1"),
-            Target::Balancer => cluster.place("lb1"),
-            Target::Etcd => cluster.place("etcd1"),
-        };
-        let second = match (cell.target, cell.trouble) {
-            (Target::Balancer, Trouble::AllGone) => cluster.place("lb2"),
-            _ => None,
-        };
+        let places = struck(cluster, cell)?;
+        let place = places[0];
         let (warm_up, after) = if self.plan.brisk { (BRISK, BRISK) } else { (WARM_UP, AFTER) };
         let lasts = if self.plan.brisk { Duration::from_secs(7) } else { cell.lasts() };
-        let place = place.ok_or_else(|| io::Error::other("nobody is there to be struck"))?;
         let clock = self.directory.join("clock");
         if cell.trouble == Trouble::ClockStep {
             fs::write(&clock, "+0\n")?;
@@ -207,67 +199,18 @@ impl Lab<'_> {
         }
         let json = self.directory.join("loadtest.json");
         let _ = fs::remove_file(&json);
-        let mut watching = Watching(cluster.watch(
-            self.plan.viewers,
-            warm_up + lasts + after + Duration::from_secs(2),
-            seed,
-            &json,
-        )?);
+        let lasts_in_all = warm_up + lasts + after + Duration::from_secs(2);
+        let mut watching = Watching(cluster.watch(self.plan.viewers, lasts_in_all, seed, &json)?);
         pause(self.stop, warm_up);
 
-        let struck = Instant::now();
         let mut seen = Seen::default();
-        strike(cluster, cell.trouble, place, &clock)?;
-        if let Some(second) = second {
-            strike(cluster, cell.trouble, second, &clock)?;
+        let fault = Fault { since: Instant::now(), lasts };
+        for &place in &places {
+            strike(cluster, cell.trouble, place, &clock)?;
         }
-        let mut storms = 0;
-        let mut newest = Newest::default();
-        let mut asked_at = struck;
-        while struck.elapsed() < lasts && !is_over() {
-            if cell.promise.complete_within.is_some() {
-                newest.see(&cluster.newest());
-                if asked_at.elapsed() >= ASK_STATE {
-                    asked_at = Instant::now();
-                    let status = cluster.nodes[place].status();
-                    let state = status.as_ref().and_then(|status| status["state"].as_str());
-                    match state {
-                        Some("ready") => seen.not_ready = None,
-                        Some(_) => drop(seen.not_ready.get_or_insert_with(|| struck.elapsed())),
-                        None => {}
-                    }
-                }
-                pause(self.stop, Duration::from_millis(30));
-                continue;
-            }
-            if cell.promise.entry_within.is_some() {
-                let entry = cluster.first_ask(0);
-                seen.entries_failed += u32::from(entry.is_none());
-                seen.entry = seen.entry.max(entry);
-            }
-            if cell.trouble == Trouble::RestartStorm
-                && storms < 8
-                && struck.elapsed() > Duration::from_secs(1) * (storms + 1)
-            {
-                storms += 1;
-                match cluster.nodes[place].is_running() {
-                    true => cluster.kill(place),
-                    false => cluster.start(place, &[])?,
-                }
-            }
-            pause(self.stop, Duration::from_millis(400));
-        }
-        if cell.target == Target::Edge {
-            let passed = cluster.switch.passed(cluster.crowd.address(), edge_at(0));
-            let left = passed.said.map(|said| said.saturating_duration_since(struck));
-            let is_promised = cell.promise.left_within.is_some() || cell.promise.complete_within.is_some();
-            seen.left = left.filter(|_| is_promised);
-        }
-        seen.later = newest.later(0);
-        seen.others_later = (1..usize::from(cluster::EDGES)).flat_map(|edge| newest.later(edge)).collect();
-        heal(cluster, cell.trouble, place, &clock)?;
-        if let Some(second) = second {
-            heal(cluster, cell.trouble, second, &clock)?;
+        look(cluster, cell, place, fault, self.stop, &mut seen)?;
+        for &place in &places {
+            heal(cluster, cell.trouble, place, &clock)?;
         }
         let healed = Instant::now();
         match cluster.wait_well(WELL_WITHIN, &is_over) {
@@ -302,33 +245,82 @@ impl Lab<'_> {
     }
 }
 
-/// When which edge first listed which number.
-#[derive(Default)]
-struct Newest {
-    /// By number: by edge.
-    first: BTreeMap<u64, Vec<Option<Instant>>>,
+/// Who is struck in this cell; at least one.
+fn struck(cluster: &Cluster, cell: &Cell) -> io::Result<Vec<usize>> {
+    let place = match cell.target {
+        Target::Ingest => cluster.fed_ingest(),
+        Target::Edge => cluster.place("edge1"),
+        Target::Balancer => cluster.place("lb1"),
+        Target::Etcd => cluster.place("etcd1"),
+    };
+    let second = match (cell.target, cell.trouble) {
+        (Target::Balancer, Trouble::AllGone) => cluster.place("lb2"),
+        _ => None,
+    };
+    let place = place.ok_or_else(|| io::Error::other("nobody is there to be struck"))?;
+    Ok(std::iter::once(place).chain(second).collect())
 }
 
-impl Newest {
-    fn see(&mut self, newest: &[Option<u64>]) {
-        let now = Instant::now();
-        for (edge, number) in newest.iter().enumerate() {
-            let Some(number) = number else { continue };
-            self.first.entry(*number).or_insert_with(|| vec![None; newest.len()])[edge].get_or_insert(now);
-        }
-    }
+/// From when, and for how long.
+#[derive(Clone, Copy, Debug)]
+struct Fault {
+    since: Instant,
+    lasts: Duration,
+}
 
-    /// How much later this edge had what any other has, as far as it has: those in between it listed at once with a
-    /// later one. The first of all was there before anybody looked.
-    fn later(&self, of: usize) -> Vec<Duration> {
-        let of_it = |number: u64| self.first.range(number..).find_map(|(_, edges)| edges[of]);
-        let later = self.first.iter().skip(1).filter_map(|(number, edges)| {
-            // Against the healthy ones: what the struck edge has first is no measure.
-            let other = edges.iter().skip(1).flatten().min()?;
-            Some(of_it(*number)?.saturating_duration_since(*other))
-        });
-        later.collect()
+/// What is looked at while the fault lasts: the node that was struck, and what a new viewer meets.
+fn look(
+    cluster: &mut Cluster,
+    cell: &Cell,
+    place: usize,
+    fault: Fault,
+    stop: &Stop,
+    seen: &mut Seen,
+) -> io::Result<()> {
+    let mut storms = 0;
+    let mut newest = Newest::default();
+    let mut asked_at = fault.since;
+    while fault.since.elapsed() < fault.lasts && !stop.is_stopping() {
+        if cell.promise.complete_within.is_some() {
+            newest.see(&cluster.newest());
+            if asked_at.elapsed() >= ASK_STATE {
+                asked_at = Instant::now();
+                let status = cluster.nodes[place].status();
+                match status.as_ref().and_then(|status| status["state"].as_str()) {
+                    Some("ready") => seen.not_ready = None,
+                    Some(_) => drop(seen.not_ready.get_or_insert_with(|| fault.since.elapsed())),
+                    None => {}
+                }
+            }
+            pause(stop, Duration::from_millis(30));
+            continue;
+        }
+        if cell.promise.entry_within.is_some() {
+            let entry = cluster.first_ask(0);
+            seen.entries_failed += u32::from(entry.is_none());
+            seen.entry = seen.entry.max(entry);
+        }
+        if cell.trouble == Trouble::RestartStorm
+            && storms < 8
+            && fault.since.elapsed() > Duration::from_secs(1) * (storms + 1)
+        {
+            storms += 1;
+            match cluster.nodes[place].is_running() {
+                true => cluster.kill(place),
+                false => cluster.start(place, &[])?,
+            }
+        }
+        pause(stop, Duration::from_millis(400));
     }
+    if cell.target == Target::Edge {
+        let passed = cluster.switch.passed(cluster.crowd.address(), edge_at(0));
+        let left = passed.said.map(|said| said.saturating_duration_since(fault.since));
+        let is_promised = cell.promise.left_within.is_some() || cell.promise.complete_within.is_some();
+        seen.left = left.filter(|_| is_promised);
+    }
+    seen.later = newest.later(0);
+    seen.others_later = (1..usize::from(cluster::EDGES)).flat_map(|edge| newest.later(edge)).collect();
+    Ok(())
 }
 
 /// The load test; ended with us.
@@ -353,87 +345,4 @@ impl Drop for Watching {
 
 fn pause(stop: &Stop, span: Duration) {
     stop.wait_timeout(span);
-}
-
-/// Everybody else, seen from a node.
-fn others(cluster: &Cluster, of: Ipv4Addr) -> Vec<Ipv4Addr> {
-    cluster.switch.addresses().iter().copied().filter(|address| *address != of).collect()
-}
-
-fn strike(cluster: &mut Cluster, trouble: Trouble, place: usize, clock: &PathBuf) -> io::Result<()> {
-    let us = cluster.nodes[place].space.address();
-    let closed = Rule { is_open: false, ..Rule::default() };
-    let (into, out) = match trouble {
-        Trouble::Sigkill | Trouble::RestartStorm | Trouble::AllGone => {
-            cluster.kill(place);
-            return Ok(());
-        }
-        Trouble::Sigstop => {
-            cluster.pause(place, true);
-            return Ok(());
-        }
-        Trouble::ClockStep => return fs::write(clock, "+3600\n"),
-        Trouble::PoorFeed => {
-            let rule = Rule { lost: 50, delay: Duration::from_millis(40), ..Rule::default() };
-            for ingest in 0..cluster::INGESTS {
-                cluster.switch.rule(cluster::ingest_at(ingest), us, rule);
-                cluster.switch.rule(us, cluster::ingest_at(ingest), rule);
-            }
-            return Ok(());
-        }
-        Trouble::BlackHoleIn => (closed, Rule::default()),
-        Trouble::BlackHoleOut => (Rule::default(), closed),
-        Trouble::BlackHole => (closed, closed),
-        Trouble::Loss => {
-            let rule = Rule { lost: 50, reordered: 5, doubled: 2, ..Rule::default() };
-            (rule, rule)
-        }
-        Trouble::Late => {
-            let (delay, jitter) = (Duration::from_millis(200), Duration::from_millis(20));
-            let rule = Rule { delay, jitter, ..Rule::default() };
-            (rule, rule)
-        }
-        Trouble::Narrow => {
-            let rule = Rule { bytes_per_second: Some(125_000), ..Rule::default() };
-            (rule, rule)
-        }
-        Trouble::CorruptByte => {
-            let rule = Rule { changed: 5, ..Rule::default() };
-            (rule, rule)
-        }
-        Trouble::CorruptOften => {
-            let rule = Rule { changed: 20, ..Rule::default() };
-            (rule, rule)
-        }
-    };
-    for other in others(cluster, us) {
-        cluster.switch.rule(other, us, into);
-        cluster.switch.rule(us, other, out);
-    }
-    Ok(())
-}
-
-fn heal(cluster: &mut Cluster, trouble: Trouble, place: usize, clock: &PathBuf) -> io::Result<()> {
-    cluster.switch.heal();
-    match trouble {
-        Trouble::Sigstop => cluster.pause(place, false),
-        Trouble::ClockStep => fs::write(clock, "+0\n")?,
-        _ => {}
-    }
-    if !cluster.nodes[place].is_running() {
-        cluster.start(place, &[])?;
-    }
-    Ok(())
-}
-
-/// A wall clock that a file sets; the monotonic one stays as it is.
-fn faked(library: &std::path::Path, clock: &std::path::Path) -> Vec<(String, String)> {
-    let path = |path: &std::path::Path| path.display().to_string();
-    vec![
-        ("LD_PRELOAD".into(), path(library)),
-        ("FAKETIME_TIMESTAMP_FILE".into(), path(clock)),
-        ("FAKETIME_CACHE_DURATION".into(), "1".into()),
-        ("FAKETIME_DONT_FAKE_MONOTONIC".into(), "1".into()),
-        ("DONT_FAKE_MONOTONIC".into(), "1".into()),
-    ]
 }

@@ -2,8 +2,7 @@ use super::*;
 use crate::pathway::tests::hello;
 use media::{BroadcastId, FrameRate, MediaSpan, Rendition, RenditionId, RunId, StreamFacts, VideoShape};
 use routing::{Crowd, Heard, Load, State};
-use ticket::{Key, Token};
-use ticket::{UnixSeconds, ViewerId};
+use ticket::{Key, Token, UnixSeconds, ViewerId};
 
 /// A desk, a clock, and what was answered last.
 struct Story {

@@ -1,18 +1,21 @@
 //! The edge's line: what the links bring, through a window per broadcast, to what every core is told.
 //!
 //! Lives here: the order of the rooms (one [`Line::carry`]), freshness, the memory ceiling, and when a broadcast is
-//! forgotten. Does not live here: threads and handles (`shell`), how a body is kept (`B`, made by the store that
-//! [`Line::new`] is given), what a playlist says (`window`).
+//! forgotten. Does not live here: what the lobby says (`lobby`), a playlist as it is sent (`pages`) and what it says
+//! (`window`), how a body is kept (`B`, made by the store that [`Line::new`] is given), threads and handles (`shell`).
 
 use crate::lane::{Lane, Rest};
-use crate::privacy::{Changed, LobbyWord, Privacy};
-use delivery::{Access, Denials, Segment, Update};
+use crate::privacy::{LobbyWord, Privacy};
+use delivery::{Segment, Update};
 use edgefan::{Event, SourceId};
 use media::{BroadcastId, MediaSpan, ObjectKey, ObjectKind, RunId, SegmentFacts, StreamFacts};
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
-use window::{Change, Input, Window};
+use window::{Change, Input};
+
+mod lobby;
+mod pages;
 
 /// Now, by both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -206,66 +209,6 @@ impl<B: Clone> Line<B> {
                 }
             }
         }
-    }
-
-    /// News of a room's chat: rooms are there whether their broadcast is on the air or not.
-    pub(crate) fn chat(&mut self, told: chat::Told) {
-        let room = match &told {
-            chat::Told::Room(room, _) => {
-                self.rooms.insert(room.clone());
-                room
-            }
-            chat::Told::Closed(room) => {
-                self.rooms.remove(room);
-                room
-            }
-            chat::Told::Run(run) => &run.room,
-        };
-        let access = self.access(room);
-        self.out.push_back(Output::Cores(Update::Chat { access, told }));
-    }
-
-    /// Who may have what is of this broadcast.
-    fn access(&self, broadcast: &BroadcastId) -> Access {
-        self.privacy.access(broadcast)
-    }
-
-    /// The lobby says that these are private, and no others.
-    pub(crate) fn private(&mut self, names: Vec<BroadcastId>) {
-        let changed = match self.privacy.told(names) {
-            Changed::These(names) => names,
-            Changed::All => self.named(),
-        };
-        self.tell_access(changed);
-    }
-
-    /// Everything that the cores have been told of by name.
-    fn named(&self) -> Vec<BroadcastId> {
-        self.lanes.keys().chain(&self.rooms).collect::<BTreeSet<_>>().into_iter().cloned().collect()
-    }
-
-    fn tell_access(&mut self, of: Vec<BroadcastId>) {
-        for broadcast in of {
-            let access = self.access(&broadcast);
-            let window = self.lanes.get(&broadcast).and_then(|lane| lane.window.as_ref());
-            if let Some(multivariant) = window.and_then(Window::multivariant) {
-                // Media playlists are written anew with each segment; this one may never be.
-                let age = window.map_or(Duration::ZERO, |window| window.facts().segment.as_duration());
-                let page = self.rules.page(&multivariant.render(), age, access);
-                let broadcast = broadcast.clone();
-                self.out.push_back(Output::Cores(Update::Multivariant { broadcast, page }));
-            }
-            self.out.push_back(Output::Cores(Update::Access { broadcast, access }));
-        }
-    }
-
-    /// The lobby says that these are turned away, and no others.
-    pub(crate) fn denied(&mut self, rows: &[admission::Denied]) {
-        let mut denials = Denials::default();
-        for row in rows {
-            denials.add(ticket::BroadcastHash::of(&row.broadcast), row.holder, row.until);
-        }
-        self.out.push_back(Output::Cores(Update::Denied(std::sync::Arc::new(denials))));
     }
 
     /// What left the line, oldest first.
@@ -546,33 +489,8 @@ impl<B: Clone> Line<B> {
 /// How long a still picture may be kept by a cache.
 const THUMB_AGE: Duration = Duration::from_secs(5);
 
-/// How hard playlists are pressed: a window of 15 minutes (40 KB of text) is pressed in half a millisecond, once for
-/// everybody.
-const GZIP_LEVEL: u32 = 6;
-
 fn target(segment: MediaSpan) -> Duration {
     hls::TargetDuration::of_pitch(segment).span().as_duration()
-}
-
-impl Rules {
-    fn media_page(&self, mut playlist: hls::MediaPlaylist, access: Access) -> std::sync::Arc<delivery::Page> {
-        if self.blocking_reload {
-            playlist.server_control =
-                Some(hls::ServerControl { can_block_reload: true, ..hls::ServerControl::default() });
-        }
-        // Half a target duration: what a cache answers is then never older than a player expects (rule T13).
-        let age = playlist.target_duration.span().as_duration() / 2;
-        self.page(&playlist.render(), age, access)
-    }
-
-    fn page(&self, text: &str, max_age: Duration, access: Access) -> std::sync::Arc<delivery::Page> {
-        use std::io::Write as _;
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL));
-        let gzip = gzip.write_all(text.as_bytes()).and_then(|()| gzip.finish()).ok();
-        let hash = blake3::hash(text.as_bytes());
-        let tag = u64::from_be_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"));
-        delivery::playlist(text, gzip.as_deref(), tag, max_age, access, &self.cors)
-    }
 }
 
 #[cfg(test)]

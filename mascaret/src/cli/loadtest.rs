@@ -97,7 +97,6 @@ pub(crate) struct Loadtest {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::cli::{Cli, Command};
     use clap::Parser;
 

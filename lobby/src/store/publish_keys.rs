@@ -83,11 +83,6 @@ impl dyn Store + '_ {
             .collect()
     }
 
-    /// How many a broadcast has.
-    pub async fn key_count(&self, broadcast: &BroadcastId) -> Result<u64, StoreError> {
-        self.count(Step::new(sql::KEY_COUNT, [broadcast.as_str().into()])).await
-    }
-
     /// Takes one back; its digest, or nothing if there is none.
     pub async fn revoke_key(
         &self,

@@ -76,11 +76,6 @@ impl dyn Store + '_ {
         self.transact(vec![Step::new(sql::SESSIONS_OF_END, [account.0.as_str().into()])]).await.map(drop)
     }
 
-    /// How many are signed in.
-    pub async fn session_count(&self, now: UnixMillis) -> Result<u64, StoreError> {
-        self.count(Step::new(sql::SESSION_COUNT, [now.into()])).await
-    }
-
     /// Removes sessions, invites, share links and denials whose time is over.
     pub async fn sweep(&self, now: UnixMillis) -> Result<(), StoreError> {
         let over = [sql::SESSIONS_OVER, sql::INVITES_OVER, sql::LINKS_OVER, sql::DENIALS_OVER];

@@ -33,7 +33,6 @@ texts! {
     SESSIONS_OF_END = "DELETE FROM sessions WHERE account = $1 RETURNING account";
     SESSIONS_OVER = "DELETE FROM sessions WHERE expires_ms <= $1 RETURNING account";
     SESSIONS_OLDEST_END = "DELETE FROM sessions WHERE account = $1 AND digest NOT IN (SELECT digest FROM sessions WHERE account = $1 ORDER BY made_ms DESC, digest LIMIT $2) RETURNING account";
-    SESSION_COUNT = "SELECT COUNT(*) FROM sessions WHERE expires_ms > $1";
 
     INVITE_ADD = "INSERT INTO invites (digest, role, made_by, made_ms, expires_ms) VALUES ($1, $2, $3, $4, $5) RETURNING role";
     INVITE_TAKE = "DELETE FROM invites WHERE digest = $1 AND expires_ms > $2 RETURNING role";
@@ -62,7 +61,6 @@ texts! {
     KEYS_OF = "SELECT id, broadcast, digest, label, made_ms FROM publish_keys WHERE broadcast = $1 ORDER BY made_ms, id";
     KEY_REVOKE = "DELETE FROM publish_keys WHERE id = $1 AND broadcast = $2 RETURNING digest";
     KEYS_REVOKE_OTHERS = "DELETE FROM publish_keys WHERE broadcast = $1 AND id <> $2 RETURNING digest";
-    KEY_COUNT = "SELECT COUNT(*) FROM publish_keys WHERE broadcast = $1";
 
     LINK_ADD = "INSERT INTO share_links (id, broadcast, made_by, made_ms, expires_ms) VALUES ($1, $2, $3, $4, $5) RETURNING id";
     LINKS_ROOM = "SELECT name FROM broadcasts WHERE name = $1 AND (SELECT COUNT(*) FROM share_links WHERE broadcast = $1) < $2";

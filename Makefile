@@ -79,6 +79,7 @@ rules: promtool ## Alert rules and dashboard: names, syntax, and the rules' own 
 test: build-packages promtool ## Every test that must pass to land.
 	$(call need,$(TEST_PACKAGES))
 	@$(MAKE) --no-print-directory web
+	@if [ -x web/node_modules/.bin/tsc ]; then cd web && npm run -s check; fi
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) build --workspace --bins --tests

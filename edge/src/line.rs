@@ -158,7 +158,7 @@ impl<B: Clone> Line<B> {
             }
             Event::Skipped { key, facts } => {
                 if key.kind == ObjectKind::Segment {
-                    tracing::info!(object = %key, "a gap: who is there has it not, or not in time");
+                    tracing::info!(object = %key, "a gap: no ingest that is there has it, or has it in time");
                     self.segment(now, &key, facts, None);
                 }
             }
@@ -443,7 +443,7 @@ impl<B: Clone> Line<B> {
         // The publisher went from one ingest to another that knows nothing of the first, and back: its first run goes on, and
         // of the newer one nothing has come for so long that playlists are 404. What there is beats what there was.
         if has_an_older_run && !lane.is_fed && !lane.has_ended() {
-            tracing::info!(%broadcast, "of the newest run nothing comes, of an older one it does: it is listed anew");
+            tracing::info!(%broadcast, "nothing comes of the newest run, and an older one goes on: that is listed again");
             lane.sleeps();
             self.out.push_back(Output::Cores(Update::Gone { broadcast: broadcast.clone() }));
             return;

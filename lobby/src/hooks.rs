@@ -168,11 +168,11 @@ async fn tell_one(
                 return;
             }
             Ok(Told::Refused(why)) => {
-                tracing::info!(hook = hook.id, why, "a webhook is told again");
+                tracing::info!(hook = hook.id, why, "a webhook will be tried again");
                 keep(&*store, &hook, Some(&why)).await;
             }
             Ok(Told::Inside(why)) => {
-                tracing::info!(hook = hook.id, why, "a webhook is not told");
+                tracing::info!(hook = hook.id, why, "a webhook is not to be reached");
                 keep(&*store, &hook, Some(&why)).await;
                 break;
             }

@@ -264,7 +264,7 @@ pub(crate) struct Top {
     /// One line a second, as where stdout is no terminal.
     #[arg(long)]
     pub(crate) lines: bool,
-    /// Lines end by themselves.
+    /// End by itself after this long.
     #[arg(long = "for", value_name = "TIME", value_parser = duration, requires = "lines")]
     pub(crate) lasts: Option<Duration>,
 }
@@ -276,7 +276,7 @@ pub(crate) struct Check {
     /// Which program the file is for, when it has no table for each [default: by the file's name].
     #[arg(long, value_parser = ["edge", "ingest", "lb", "lobby", "source"])]
     pub(crate) role: Option<String>,
-    /// Look at the file alone, not at MASCARET_… variables.
+    /// Look at the file alone: take no notice of MASCARET_… variables.
     #[arg(long)]
     pub(crate) no_environment: bool,
     /// JSON.

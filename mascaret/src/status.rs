@@ -99,15 +99,20 @@ fn with_lobby(node: &Node) -> String {
     }
 }
 
+/// `1 viewer`, `2 viewers`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 /// One line for all of it.
 pub(crate) fn summary(sight: &Sight) -> String {
     let ready = sight.edges.iter().filter(|edge| edge.state == "ready").count();
     let saturation = sight.saturation.as_deref().map_or_else(String::new, |word| format!(" · {word}"));
     format!(
-        "{ready}/{} edges ready · {} broadcasts · {} viewers · {} Mbit/s{saturation}",
+        "{ready}/{} edges ready · {} · {} · {} Mbit/s{saturation}",
         sight.edges.len(),
-        sight.broadcasts.len(),
-        sight.viewers.map_or_else(none, |viewers| viewers.to_string()),
+        counted(sight.broadcasts.len() as u64, "broadcast"),
+        sight.viewers.map_or_else(|| format!("{} viewers", none()), |viewers| counted(viewers, "viewer")),
         sight.egress_bits.map_or_else(none, mbit),
     )
 }
@@ -135,9 +140,10 @@ pub(crate) fn of_broadcast(broadcast: &Broadcast) -> String {
     let codecs = codecs.map_or_else(String::new, |codecs| format!(" · {codecs}"));
     let age =
         broadcast.newest_segment_age_ms.map_or_else(String::new, |age| format!(" · newest {}", ago(age)));
-    let viewers = broadcast.viewers.map_or_else(String::new, |viewers| format!(" · {viewers} viewers"));
-    let (id, edges, ladder) = (&broadcast.id, broadcast.edges, renditions.join(", "));
-    format!("{id}{viewers} · on {edges} edges · {ladder}{codecs}{age}")
+    let viewers =
+        broadcast.viewers.map_or_else(String::new, |viewers| format!(" · {}", counted(viewers, "viewer")));
+    let (id, edges, ladder) = (&broadcast.id, counted(broadcast.edges, "edge"), renditions.join(", "));
+    format!("{id}{viewers} · on {edges} · {ladder}{codecs}{age}")
 }
 
 pub(crate) fn of_intake(intake: &Intake) -> String {
@@ -249,7 +255,7 @@ mod tests {
         };
         let page = page(&sight);
         for part in [
-            "1/1 edges ready · 1 broadcasts · 300 viewers · 900.0 Mbit/s · plenty",
+            "1/1 edges ready · 1 broadcast · 300 viewers · 900.0 Mbit/s · plenty",
             "lb       127.0.0.31:9090    lb1                0.50      9 MB  ready · NO LOBBY for ",
             "edge1        ready (drain)      300      900.0   90 %",
             "    3.2 ms      0.9 s ago  1240 ms",

@@ -1,3 +1,5 @@
+//! What is asked of a desk, and what it answers.
+
 use super::*;
 use crate::pathway::tests::hello;
 use media::{BroadcastId, FrameRate, MediaSpan, Rendition, RenditionId, RunId, StreamFacts, VideoShape};

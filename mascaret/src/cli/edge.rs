@@ -92,7 +92,7 @@ pub(crate) struct InDirectory {
 /// A word on one edge.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct OnEdge {
-    /// Which.
+    /// The edge, by its id.
     #[arg(value_name = "ID", value_parser = edge_id)]
     pub(crate) edge: NodeId,
     #[command(flatten)]

@@ -87,7 +87,7 @@ pub(crate) struct Loadtest {
     /// The report as one HTML file with plots; - for stdout.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// All the randomness there is.
+    /// The seed of all randomness: the same seed, the same viewers.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
     /// Nothing on the terminal but what went wrong.

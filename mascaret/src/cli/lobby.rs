@@ -86,7 +86,7 @@ pub(crate) struct UserAdd {
 
 #[derive(Args, Debug)]
 pub(crate) struct UserPasswd {
-    /// Whose.
+    /// The account, by its name.
     pub(crate) name: String,
     /// The password is the first line of stdin; without it one is made and shown once.
     #[arg(long)]
@@ -97,7 +97,7 @@ pub(crate) struct UserPasswd {
 
 #[derive(Args, Debug)]
 pub(crate) struct UserRole {
-    /// Whose.
+    /// The account, by its name.
     pub(crate) name: String,
     /// viewer, moderator, broadcaster or admin.
     pub(crate) role: AccountRole,
@@ -107,7 +107,7 @@ pub(crate) struct UserRole {
 
 #[derive(Args, Debug)]
 pub(crate) struct UserDelete {
-    /// Whom.
+    /// The account, by its name.
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) role_settings: Role,

@@ -10,6 +10,7 @@ use super::crowd::{Crowd, Mood};
 use super::host::HOST;
 use super::{Demo, watch};
 use crate::DONE;
+use crate::status::counted;
 
 impl Demo {
     /// What was chosen, and what a person does now.
@@ -135,7 +136,7 @@ impl Demo {
             format!("{fed}/{} edges fed", edges.len()),
             if newest.is_empty() { "nothing on the air yet".into() } else { newest.join(", ") },
             format!("{compared} segments compared, {faults} faults"),
-            format!("{viewers} viewers, {mbits:.1} Mbit/s"),
+            format!("{}, {mbits:.1} Mbit/s", counted(viewers, "viewer")),
         ];
         parts.extend(states);
         let mood = self.crowds.iter().map(Crowd::mood).reduce(Mood::and);

@@ -3,25 +3,20 @@
 //!
 //! Lives here: the stories and what is demanded. Does not live here: the browser (`webdriver`), what our page says of
 //! itself (`page`), a page with hls.js as it comes (`plain`), a crowd that watches too (`beside`), troubles between the
-//! browser and an edge (`trouble`), the cluster and its processes (`stage`). Without Chromium, or without the helper
-//! that links FFmpeg, nothing is tested, and that is said.
+//! browser and an edge (`trouble`), the cluster and its processes (`stage`). Without Chromium, or without
+//! `mascaret-transcode`, nothing is tested, and that is said.
 //!
 //! `MASCARET_BROWSER=all` has every trouble there is; `MASCARET_BROWSER_RUNS=10` has so many edges killed and so many
 //! hung, one after the other. A few simulated viewers watch from the same edges; `MASCARET_BROWSER_VIEWERS=500` for a
 //! release, and `MASCARET_BROWSER_RUNG=lowest` where the machine has no room for what they would choose.
 
-#[path = "browser/beside.rs"]
 mod beside;
-#[path = "browser/builtin.rs"]
 mod builtin;
-#[path = "browser/page.rs"]
 mod page;
-#[path = "browser/plain.rs"]
 mod plain;
+#[path = "../stage/mod.rs"]
 mod stage;
-#[path = "browser/trouble.rs"]
 mod trouble;
-#[path = "browser/webdriver.rs"]
 mod webdriver;
 
 use std::thread::sleep;

@@ -1,3 +1,5 @@
+//! Where newcomers are sent, as they come and as edges fill.
+
 #![allow(clippy::disallowed_methods, reason = "a story needs some instant to begin at")]
 
 mod steering;

@@ -1,3 +1,5 @@
+//! Playlists as servers write them, and as they should not.
+
 use super::*;
 
 fn media(text: &str) -> Media<'_> {

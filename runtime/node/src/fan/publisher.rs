@@ -103,7 +103,7 @@ fn serve(
                     }
                     match twin {
                         Some(twin) => twin.accepted(stream).await,
-                        None => tracing::warn!(%peer, "somebody takes us for its twin"),
+                        None => tracing::warn!(%peer, "a node takes this one for its twin; it has none"),
                     }
                 }
             }

@@ -155,7 +155,7 @@ impl Room {
                 backoff.reset();
             }
             if !std::mem::replace(&mut is_told, true) {
-                tracing::warn!(%peer, why, "another balancer is not there: dialling again and again");
+                tracing::warn!(%peer, why, "another balancer cannot be reached: dialling it again and again");
             }
             tokio::time::sleep(backoff.wait()).await;
         }

@@ -318,7 +318,7 @@ impl Room {
                 }
                 if let (Some(offset), Some(node)) = (edge.end.borrow().clock_offset_us(), edge.node()) {
                     let is_off = offset.unsigned_abs() > CLOCK_OFF_US;
-                    if edge.is_clock_off.replace(is_off) != is_off && is_off {
+                    if !edge.is_clock_off.replace(is_off) && is_off {
                         tracing::warn!(edge = %node, ahead_ms = offset / 1000, "an edge's clock is not ours");
                     }
                     offsets.insert(node, offset);

@@ -134,7 +134,9 @@ pub fn start_beside(
                     }
                     match admissions {
                         Some(admissions) => admissions.accepted(stream).await,
-                        None => tracing::warn!(%peer, "somebody asks here who may publish and watch"),
+                        None => {
+                            tracing::warn!(%peer, "a node asks who may publish and watch; nobody here knows")
+                        }
                     }
                 }
             }

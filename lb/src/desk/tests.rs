@@ -106,7 +106,9 @@ fn a_viewer_gets_a_playlist_with_its_edge_first_and_two_behind_it() {
     let first = uris[0].strip_prefix("http://").and_then(|uri| uri.split(':').next()).unwrap();
     assert_eq!(ticket.edge, Some(EdgeId::parse(first).unwrap().number()));
     assert_eq!(uris[0], format!("http://{first}:8080/v/{token}/tide/720p/index.m3u8"));
-    assert!(uris[0..2].iter().all(|uri| uri.contains(first)) && !uris[2].contains(first));
+    // Of the host alone: a token may have any letters in it.
+    let at_first = |uri: &&str| uri.starts_with(&format!("http://{first}:"));
+    assert!(uris[0..2].iter().all(at_first) && !at_first(&uris[2]), "{body}");
     assert!(body.contains(&format!("PATHWAY-ID=\"{first}\"")));
     let listed = body.lines().find(|line| line.contains("com.mascaret.edges")).unwrap();
     assert!(listed.contains(&format!("VALUE=\"{first}=http://{first}:8080 ")), "{listed}");

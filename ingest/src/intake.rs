@@ -15,6 +15,8 @@ const OVER: Duration = Duration::from_secs(4);
 const TRACK_GONE: Duration = Duration::from_secs(3);
 /// A step of the sound's clock that somebody hears.
 const SOUND_GAP_MS: i64 = 100;
+/// Pictures so far apart have a hole between them: slower than this nobody films.
+const PICTURE_HOLE_MS: i64 = 500;
 /// Over how long holes in the sound are counted, and how many at most.
 const GAPS_OVER: Duration = Duration::from_secs(60);
 const GAPS: usize = 100;
@@ -25,6 +27,8 @@ pub(crate) struct Intake {
     begun: Option<Instant>,
     bytes: u64,
     bits_per_second: Option<u64>,
+    last_picture_ms: Option<i64>,
+    /// None, where something is missing since: how far sync units are apart is not to be seen by the next one.
     last_sync_ms: Option<i64>,
     picture_group_ms: Option<u64>,
     pictures_at: Option<Instant>,
@@ -41,16 +45,22 @@ impl Intake {
         self.begun.get_or_insert(now);
         self.bytes += unit.payload.len() as u64;
         match unit.track {
-            Track::Video => {
-                self.pictures_at = Some(now);
-                if unit.is_sync || self.sync_at.is_none() {
-                    self.sync_at = Some(now);
-                }
-            }
+            Track::Video => self.look(unit, now),
             Track::Audio => self.hear(unit, now),
         }
-        if unit.track == Track::Video
-            && unit.is_sync
+    }
+
+    fn look(&mut self, unit: &SourceUnit, now: Instant) {
+        self.pictures_at = Some(now);
+        if unit.is_sync || self.sync_at.is_none() {
+            self.sync_at = Some(now);
+        }
+        // An encoder that is behind leaves out a whole picture group, and the next sync unit comes where it belongs.
+        let since_last = self.last_picture_ms.replace(unit.decode_ms).map(|last| unit.decode_ms - last);
+        if since_last.is_some_and(|since| since > PICTURE_HOLE_MS) {
+            self.last_sync_ms = None;
+        }
+        if unit.is_sync
             && let Some(last) = self.last_sync_ms.replace(unit.decode_ms)
         {
             self.picture_group_ms = u64::try_from(unit.decode_ms - last).ok().filter(|apart| *apart > 0);
@@ -146,6 +156,24 @@ mod tests {
         assert_eq!(intake.picture_group_ms(), Some(2000));
         intake.bits_per_second(start + Duration::from_secs(13));
         assert_eq!(intake.bits_per_second(start + Duration::from_secs(18)), None, "nobody publishes");
+    }
+
+    #[test]
+    fn a_picture_group_that_was_left_out_does_not_make_the_others_longer() {
+        let (mut intake, start) = (Intake::default(), Instant::now());
+        let mut see = |pictures: std::ops::Range<u32>| {
+            for picture in pictures {
+                let at = start + Duration::from_millis((picture * 40).into());
+                intake.see(&unit(i64::from(picture) * 40, picture % 50 == 0, 100), at);
+            }
+            intake.picture_group_ms()
+        };
+        assert_eq!(see(0..100), Some(2000));
+        assert_eq!(see(150..151), Some(2000), "a group is missing, the encoder's setting is as it was");
+        assert_eq!(see(151..201), Some(2000));
+        // Nothing is missing, and a sync unit where one is due is none.
+        assert_eq!(see(201..250), Some(2000));
+        assert_eq!(see(251..301), Some(4000));
     }
 
     fn sound(decode_ms: i64) -> SourceUnit {

@@ -141,8 +141,10 @@ enum What {
     Chapter(String),
 }
 
-/// Every `page::line("…")` and `page::chapter("…")` of a test's source, with the function around it.
-fn rehearsals(file: &str, source: &str) -> Result<Vec<Rehearsal>, String> {
+/// Every `page::line("…")` and `page::chapter("…")` of a test's source, with the function around it; `beside` are the
+/// other files of the same program, which may call that function.
+fn rehearsals(file: &str, source: &str, beside: &str) -> Result<Vec<Rehearsal>, String> {
+    let program = format!("{source}\n\n{beside}");
     let mut found = Vec::new();
     for (call, what) in [
         ("page::line(", What::Line as fn(String) -> What),
@@ -157,7 +159,7 @@ fn rehearsals(file: &str, source: &str) -> Result<Vec<Rehearsal>, String> {
             let text = text.ok_or_else(|| format!("{file}: {call}…) without the words themselves"))?;
             let test =
                 enclosing(source, at).ok_or_else(|| format!("{file}: {call}{text:?}) is in no function"))?;
-            if !is_reached(source, &test) {
+            if !is_reached(&program, &test) {
                 return Err(format!("{file}: {test} rehearses {text:?}, and no test runs it"));
             }
             found.push(Rehearsal { file: file.to_owned(), test, what: what(text.to_owned()) });
@@ -220,6 +222,17 @@ fn tests(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// The other files of the program that this one is a module of: a folder with a `main.rs` is one.
+fn beside(path: &Path) -> String {
+    let folder = path.parent().unwrap_or(path);
+    if !folder.join("main.rs").exists() {
+        return String::new();
+    }
+    let files = fs::read_dir(folder).expect("a folder of the house").flatten().map(|entry| entry.path());
+    let others = files.filter(|file| file != path && file.extension().is_some_and(|it| it == "rs"));
+    others.map(|file| fs::read_to_string(file).expect("a test is text") + "\n\n").collect()
+}
+
 /// What is wrong between a page and its rehearsals; and who runs what.
 fn faults(
     page: &str,
@@ -269,7 +282,7 @@ fn every_command_of_the_page_is_rehearsed() {
     let read = |path: &PathBuf| {
         let source = fs::read_to_string(path).expect("a test is text");
         let name = path.strip_prefix(root()).unwrap_or(path).display().to_string();
-        rehearsals(&name, &source).unwrap_or_else(|fault| panic!("{fault}"))
+        rehearsals(&name, &source, &beside(path)).unwrap_or_else(|fault| panic!("{fault}"))
     };
     let rehearsals: Vec<Rehearsal> = files.iter().flat_map(read).collect();
     let (faults, by) = faults(&page, &rehearsals, &ELSEWHERE);
@@ -302,7 +315,7 @@ fn the_walk_goes_through_its_steps_in_order() {
 const PAGE: &str = "## One\n```sh\nmascaret fly --high  # up\n```\nor `mascaret land` with\n`--soft`\n";
 
 fn of(source: &str) -> Vec<Rehearsal> {
-    rehearsals("t.rs", source).expect("it is well")
+    rehearsals("t.rs", source, "").expect("it is well")
 }
 
 #[test]
@@ -331,8 +344,17 @@ fn a_command_without_a_rehearsal_would_be_found() {
 }
 
 #[test]
+fn a_file_beside_may_be_the_one_that_runs_it() {
+    let source = "impl Cluster {\n fn start() { page::line(\"mascaret fly\"); }\n}";
+    let refused = rehearsals("cluster.rs", source, "#[test]\nfn a() { other(); }");
+    assert!(refused.is_err(), "nobody there calls it");
+    let found = rehearsals("cluster.rs", source, "#[test]\nfn a() { Cluster::start(); }").expect("one does");
+    assert_eq!(found[0].test, "start");
+}
+
+#[test]
 fn a_rehearsal_that_is_never_run_would_be_found() {
-    let refused = |source: &str| rehearsals("t.rs", source).expect_err("nobody runs it");
+    let refused = |source: &str| rehearsals("t.rs", source, "").expect_err("nobody runs it");
     let line = "page::line(\"mascaret land\");";
     assert!(refused(&format!("fn a() {{ {line} }}")).contains("no test runs it"));
     assert!(refused(&format!("#[test]\n#[ignore]\nfn a() {{ {line} }}")).contains("no test runs it"));

@@ -15,8 +15,8 @@ const OVER: Duration = Duration::from_secs(4);
 const TRACK_GONE: Duration = Duration::from_secs(3);
 /// A step of the sound's clock that somebody hears.
 const SOUND_GAP_MS: i64 = 100;
-/// Pictures so far apart have a hole between them: slower than this nobody films.
-const PICTURE_HOLE_MS: i64 = 500;
+/// Pictures further apart have a hole between them: slower than this nobody films.
+const PICTURE_HOLE_MS: i64 = 1000;
 /// Over how long holes in the sound are counted, and how many at most.
 const GAPS_OVER: Duration = Duration::from_secs(60);
 const GAPS: usize = 100;

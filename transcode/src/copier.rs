@@ -85,7 +85,8 @@ impl Copier {
         self.release();
     }
 
-    /// A segment begins at the picture shown at `start` and ends at the boundary `end`.
+    /// A segment begins at `start` and ends at the boundary `end`; `opening` is what the source had for its beginning,
+    /// shown at `start` or, after a repeat of the picture before, later.
     pub(crate) fn cut(
         &mut self,
         sequence: MediaSequence,
@@ -94,7 +95,7 @@ impl Copier {
         opening: Opening,
     ) -> Making {
         let begins = |unit: &SourceUnit| {
-            opening != Opening::Repeat && unit.is_clean_start && unit.presentation == start
+            opening != Opening::Nothing && unit.is_clean_start && unit.presentation == start
         };
         let first = self.held.iter().position(begins);
         let was_waiting = matches!(self.state, State::Waiting);
@@ -114,7 +115,7 @@ impl Copier {
             // is known, this says only that the source is short of time or of a network.
             Opening::PictureAfterHole if !self.has_proven => self.misses += 1,
             // A cut the source had no part in.
-            Opening::PictureAfterHole | Opening::Repeat => {}
+            Opening::PictureAfterHole | Opening::Nothing => {}
         }
         let is_off_the_grid = opening == Opening::Picture && !self.has_proven;
         if is_off_the_grid || self.misses > MAX_MISSES { Making::GivenUp } else { Making::Encoded }
@@ -213,9 +214,21 @@ mod tests {
         assert_eq!(cut(&mut copier, 0, 0), Making::Copied);
         copier.push(unit(16, 16, false));
         assert_eq!(opened(&mut copier, 1, 16, Opening::PictureAfterHole), Making::Encoded);
-        assert_eq!(opened(&mut copier, 2, 20, Opening::Repeat), Making::Encoded);
+        assert_eq!(opened(&mut copier, 2, 20, Opening::Nothing), Making::Encoded);
         copier.push(unit(30, 30, true));
         assert_eq!(cut(&mut copier, 3, 30), Making::Copied);
+    }
+
+    #[test]
+    fn a_segment_that_begins_with_a_repeat_is_encoded_though_a_sync_unit_follows() {
+        let mut copier = Copier::new();
+        copier.push(unit(0, 0, true));
+        assert_eq!(cut(&mut copier, 0, 0), Making::Copied);
+        copier.push(unit(16, 16, true));
+        assert_eq!(opened(&mut copier, 1, 10, Opening::PictureAfterHole), Making::Encoded);
+        copier.push(unit(20, 20, true));
+        assert_eq!(cut(&mut copier, 2, 20), Making::Copied);
+        assert_eq!(pulled(&mut copier), [(0, 0), (2, 20)]);
     }
 
     #[test]

@@ -3,9 +3,11 @@
 //! Lives here: which segment a picture or a piece of sound belongs to, when a segment is over, repeats and silence.
 //! Does not live here: decoding, encoding, or what a picture is (`P`).
 //!
-//! A segment begins at the first picture at or past a multiple of the segment duration; sound goes by its own times,
-//! never by order of arrival. What comes out is a function of what goes in and of its order, so a process that is given
-//! the same units from any earlier sync unit on cuts the same from its first whole segment.
+//! A segment begins at the first picture at or past a multiple of the segment duration. Where that picture comes so
+//! late that the segment before would be longer than the target duration says, or there is none, it begins at the
+//! multiple itself, with the last picture again. Sound goes by its own times, never by order of arrival. What comes out
+//! is a function of what goes in and of its order, so a process that is given the same units from any earlier sync unit
+//! on cuts the same from its first whole segment.
 
 use bytes::Bytes;
 use media::{FrameRate, Grid, MediaSequence, MediaSpan, MediaTime, Track};
@@ -26,7 +28,7 @@ const MAX_EMPTY: u64 = 60;
 /// What comes out. Nothing of a segment before `from` does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cut<P> {
-    /// A segment begins, with this picture's (or, without pictures, this sound's) time.
+    /// A segment begins, with the time of the picture (or, without pictures, of the sound) that comes next.
     Begin { sequence: MediaSequence, start: MediaTime, opening: Opening },
     /// A picture of that segment.
     Picture { sequence: MediaSequence, time: MediaTime, picture: P, is_repeat: bool },
@@ -36,21 +38,21 @@ pub(crate) enum Cut<P> {
     End { sequence: MediaSequence, track: Track, duration: Option<MediaSpan> },
 }
 
-/// What a segment begins with.
+/// What the source had for a segment's beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opening {
     /// The picture that follows the one before; or, without pictures, sound.
     Picture,
     /// The first picture after a hole: what fell on the boundary never came.
     PictureAfterHole,
-    /// The last picture again: the source had none.
-    Repeat,
+    /// No picture: the source is gone, or left out all of the segment.
+    Nothing,
 }
 
 impl Opening {
     fn of(is_repeat: bool, has_hole: bool) -> Self {
         match (is_repeat, has_hole) {
-            (true, _) => Self::Repeat,
+            (true, _) => Self::Nothing,
             (false, true) => Self::PictureAfterHole,
             (false, false) => Self::Picture,
         }
@@ -255,10 +257,10 @@ impl<P: Clone> Cutter<P> {
         }
     }
 
-    /// Nothing more will come: what is open ends with its last picture.
+    /// Nothing more will come: what is open ends with its last picture, and not past the boundary.
     pub(crate) fn finish(&mut self) {
         if let Pictures::Running(running) = &self.pictures {
-            let end = running.last + running.frame.span(1);
+            let end = (running.last + running.frame.span(1)).min(self.grid.end_of(running.sequence));
             let (sequence, duration) = (running.sequence, end.saturating_since(running.start));
             self.emit(Cut::End { sequence, track: Track::Video, duration: Some(duration) });
             let Sound::Playing(playing) = &self.sound else { return };
@@ -325,10 +327,12 @@ impl<P: Clone> Cutter<P> {
         while current < sequence {
             current = current.next();
             let is_empty = current < sequence;
-            let cut = if is_empty { self.grid.start_of(current) } else { time };
+            let boundary = self.grid.start_of(current);
+            let begins_with_repeat = is_empty || time.saturating_since(boundary) >= self.grid.leeway();
+            let cut = if begins_with_repeat { boundary } else { time };
             self.end_pictures(cut);
             self.begin_pictures(current, cut, Opening::of(is_empty || is_repeat, has_hole));
-            if is_empty {
+            if begins_with_repeat {
                 let picture = before.clone();
                 self.emit(Cut::Picture { sequence: current, time: cut, picture, is_repeat: true });
             }

@@ -62,6 +62,23 @@ fn a_segment_without_a_picture_repeats_the_last_one() {
 }
 
 #[test]
+fn pictures_left_out_over_a_boundary_make_no_segment_longer_than_the_target_duration() {
+    let source = source(&plain(), 8);
+    // Nothing from 1.8 s to 3 s: the sync unit at 2 s is left out, the one at 3 s is the next.
+    let gap = EPOCH + 9 * SECOND / 5..EPOCH + 3 * SECOND;
+    let gappy = source.only(|unit| !is_video(unit) || !gap.contains(&unit.presentation_time.ticks()));
+    let made = whole(&gappy, 0);
+    for rendition in ["source", "180p", "90p"] {
+        assert_eq!(made.numbers(rendition), [0, 1, 2, 3], "{rendition}");
+        made.assert_seamless(rendition);
+        assert_eq!(complaints(&made.joined(rendition)), "", "{rendition}");
+        for (number, segment) in made.of(rendition).iter().enumerate() {
+            assert_eq!(segment.1.duration, 2 * SECOND, "{rendition}, segment {number}");
+        }
+    }
+}
+
+#[test]
 fn a_gap_is_filled_and_the_source_comes_back() {
     let source = source(&plain(), 10);
     let gone = EPOCH + 3 * SECOND;

@@ -54,6 +54,13 @@ impl Grid {
         self.segment
     }
 
+    /// By how much less than this a segment may be longer than the pitch: a longer one's EXTINF, rounded to whole seconds,
+    /// would be more than the target duration (RFC 8216bis, 4.4.3.1).
+    pub fn leeway(self) -> MediaSpan {
+        let target = MediaSpan::from_secs(self.segment.rounded_secs().max(1));
+        (target + MediaSpan::from_millis(500)).saturating_sub(self.segment)
+    }
+
     /// The segment this moment belongs to: `floor(time / segment duration)`.
     pub fn sequence_at(self, time: MediaTime) -> MediaSequence {
         MediaSequence(time.ticks() / self.segment.ticks())
@@ -93,6 +100,18 @@ mod tests {
         assert_eq!(grid.sequence_at(grid.end_of(seven)), MediaSequence(8));
         assert_eq!(grid.ceil(grid.start_of(seven)), grid.start_of(seven));
         assert_eq!(grid.ceil(grid.start_of(seven) + MediaSpan::from_ticks(1)), grid.end_of(seven));
+    }
+
+    #[test]
+    fn a_segment_longer_by_less_than_the_leeway_rounds_to_the_target_duration() {
+        for (pitch_ms, leeway_ms) in [(500, 1000), (1500, 1000), (2000, 500), (2400, 100), (6000, 500)] {
+            let grid = Grid::new(MediaSpan::from_millis(pitch_ms)).unwrap();
+            assert_eq!(grid.leeway(), MediaSpan::from_millis(leeway_ms), "{pitch_ms} ms");
+            let target = grid.segment().rounded_secs();
+            let longest = grid.segment() + grid.leeway();
+            assert_eq!(longest.rounded_secs(), target.max(1) + 1, "{pitch_ms} ms");
+            assert_eq!(longest.saturating_sub(MediaSpan::from_ticks(1)).rounded_secs(), target.max(1));
+        }
     }
 
     #[test]

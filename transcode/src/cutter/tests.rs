@@ -1,6 +1,7 @@
 //! Stories of cuts, a letter each.
 
 use super::*;
+use proptest::prelude::*;
 
 const SECOND: u64 = 90_000;
 
@@ -56,7 +57,7 @@ fn a_picture_after_a_hole_does_not_speak_for_the_boundary() {
         })
         .collect();
     let (next, after_hole) = (Opening::Picture, Opening::PictureAfterHole);
-    assert_eq!(openings, [next, next, after_hole, after_hole, after_hole, Opening::Repeat]);
+    assert_eq!(openings, [next, next, after_hole, after_hole, after_hole, Opening::Nothing]);
 }
 
 #[test]
@@ -76,6 +77,73 @@ fn an_empty_segment_repeats_the_last_picture_at_its_beginning() {
         cutter.push_picture(at(tenth), tenth);
     }
     assert_eq!(story(&mut cutter), "(0p1) (1r20) (2r23) (3p");
+}
+
+#[test]
+fn a_boundary_without_a_picture_for_half_a_second_repeats_the_last_one() {
+    let mut cutter = cutter(0, false);
+    // 0.4 s past one boundary, 0.5 s past the next.
+    for tenth in [19, 24, 39, 45, 46] {
+        cutter.push_picture(at(tenth), tenth);
+    }
+    let cuts: Vec<_> = std::iter::from_fn(|| cutter.pull()).collect();
+    let openings: Vec<_> = cuts
+        .iter()
+        .filter_map(|cut| match cut {
+            Cut::Begin { start, opening, .. } => Some((start.ticks() / 9000, *opening)),
+            _ => None,
+        })
+        .collect();
+    // What begins on the boundary is the picture before; what the source had for it is known all the same.
+    let (next, after_hole) = (Opening::Picture, Opening::PictureAfterHole);
+    assert_eq!(openings, [(19, next), (24, after_hole), (40, after_hole)]);
+    let pictures: Vec<_> = cuts
+        .iter()
+        .filter_map(|cut| match cut {
+            Cut::Picture { time, picture, is_repeat, .. } => {
+                Some((time.ticks() / 9000, *picture, *is_repeat))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        pictures,
+        [(19, 19, false), (24, 24, false), (39, 39, false), (40, 39, true), (45, 45, false), (46, 46, false)]
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_segment_is_longer_than_the_target_duration_says(
+        pitch_ms in 500u64..=20_000,
+        rate in prop_oneof![500u32..5_000, 5_000u32..60_000],
+        steps in prop::collection::vec((prop_oneof![1u64..50, 50u64..1500, 1500u64..70_000], any::<bool>()), 1..60),
+    ) {
+        let grid = Grid::new(MediaSpan::from_millis(pitch_ms)).unwrap();
+        let mut cutter = Cutter::new(grid, MediaSequence(0), Some(FrameRate(rate)), Some(48_000));
+        let mut time = MediaTime::from_ticks(1_000 * SECOND);
+        for (step_ms, is_there) in steps {
+            time += MediaSpan::from_millis(step_ms);
+            match is_there {
+                true => cutter.push_picture(time, 0),
+                false => cutter.fill(time),
+            }
+            cutter.push_sound(time, Bytes::new());
+        }
+        cutter.finish();
+        let (mut open, target) = (None, grid.segment().rounded_secs().max(1));
+        while let Some(cut) = cutter.pull() {
+            match cut {
+                Cut::Begin { sequence, start, .. } => open = Some((sequence, start)),
+                Cut::Picture { sequence, time, .. } => prop_assert!(open.is_some_and(|it| it.0 == sequence && it.1 <= time)),
+                Cut::End { duration: Some(duration), track, .. } => {
+                    prop_assert_eq!(track, Track::Video);
+                    prop_assert!(duration.rounded_secs() <= target, "{} of {}", duration, grid.segment());
+                }
+                Cut::End { .. } | Cut::Sound { .. } => {}
+            }
+        }
+    }
 }
 
 #[test]

@@ -159,8 +159,15 @@ fn an_operator_sees_readiness_and_figures_and_rotates_keys() {
     assert_eq!(answer.status(), 200, "{}", answer.body);
     let after = edge.keys();
     assert_ne!(before, after);
-    std::thread::sleep(Duration::from_millis(100));
-    let location = balancer.get("/go/tide").field("Location").unwrap().to_owned();
+    // Whoever answers is told by a queue.
+    let reloaded = Instant::now();
+    let location = loop {
+        let location = balancer.get("/go/tide").field("Location").unwrap().to_owned();
+        if edge.opens(&location) {
+            break location;
+        }
+        assert!(reloaded.elapsed() < Duration::from_secs(10), "tokens are still sealed with the key before");
+    };
     assert_eq!(edge.open(&location).edge, Some(EdgeId::parse("edge1").unwrap().number()));
 }
 

@@ -246,9 +246,17 @@ impl FakeEdge {
     }
 
     pub(crate) fn open(&self, url: &str) -> Ticket {
+        self.try_open(url).unwrap()
+    }
+
+    pub(crate) fn opens(&self, url: &str) -> bool {
+        self.try_open(url).is_ok()
+    }
+
+    fn try_open(&self, url: &str) -> Result<Ticket, ticket::Refusal> {
         let token = Token::parse(url.split('/').nth(4).unwrap()).unwrap();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        self.keys().open(&token, now, BroadcastHash::of(&tide().broadcast)).unwrap()
+        self.keys().open(&token, now, BroadcastHash::of(&tide().broadcast))
     }
 }
 
